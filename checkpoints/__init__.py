@@ -1,0 +1,1 @@
+"""Everything between a weight file and a parameter tree."""

@@ -1,0 +1,358 @@
+"""Google's ViT `.npz` checkpoints: the ImageNet-21k originals, AugReg and +imagenet2012.
+
+They are flat dicts under names from before Linen; the tree in memory has the same arrays under
+today's names, so reading is a rename (source: google-research/vision_transformer,
+vit_jax/checkpoint.py). What we write has the released names again, with a model description
+beside it, and is read by every tool that reads Google's files.
+
+Two verbs, never one: `restore` takes everything and refuses what does not fit; `initialise` takes
+the backbone alone, resizes the positions and makes a fresh head.
+"""
+
+import collections
+import dataclasses
+import math
+import os
+import pathlib
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.ndimage
+
+from checkpoints import trees
+from vit_sentiment.models.classifier import Params, abstract_params, init_params
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime import files
+from vit_sentiment.runtime.errors import UserError
+
+POSITIONS = "Transformer/posembed_input/pos_embedding"
+
+RENAMES = (
+    ("LayerNorm_2/", "LayerNorm_1/"),
+    ("MultiHeadDotProductAttention_1/", "MultiHeadDotProductAttention_0/"),
+    ("MlpBlock_3/", "MlpBlock_0/"),
+)
+"""Name on disk, name in memory; below `Transformer/encoderblock_N/`."""
+
+_BLOCK = re.compile(r"(Transformer/encoderblock_(\d+)/)(.*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What a weight file says of its model.
+
+    Attributes:
+      kind: which of the known layouts it is.
+      description: the model, complete but for the fields named in `unknown`.
+      derived: facts read from the file, a line each.
+      assumed: facts that the file cannot hold and its layout implies by convention.
+      unknown: fields that nothing tells; using the model needs them from the user.
+    """
+
+    kind: str
+    description: ModelDescription
+    derived: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def _rename(flat: Mapping[str, Any], renames: Iterable[tuple[str, str]]) -> trees.Flat:
+    def new_name(name: str) -> str:
+        match = _BLOCK.fullmatch(name)
+        if match is None:
+            return name
+        rest = match[3]
+        for old, new in renames:
+            if rest.startswith(old):
+                rest = new + rest.removeprefix(old)
+                break
+        return match[1] + rest
+
+    return {new_name(name): value for name, value in flat.items()}
+
+
+def to_disk_names(flat: Mapping[str, Any]) -> trees.Flat:
+    """Names in memory to names on disk."""
+    return _rename(flat, [(new, old) for old, new in RENAMES])
+
+
+def to_memory_names(flat: Mapping[str, Any]) -> trees.Flat:
+    """Names on disk to names in memory."""
+    return _rename(flat, RENAMES)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads the arrays under their names on disk.
+
+    Raises:
+      UserError: one line with the file's name, if it is missing, not a zip archive, truncated,
+        or holds pickled objects, which are refused unread.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise UserError(f"{path}: not an .npz file (no complete zip archive): {_head(path)}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder, expected an .npz file") from error
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        # numpy raises ValueError on object arrays when pickles are not allowed.
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged or unsupported .npz file: {reason}") from error
+
+
+def _head(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        start = file.read(8)
+    if not start:
+        return "the file is empty"
+    if start.startswith(b"PK"):
+        return "the archive is truncated"
+    if start.startswith(b"\x80"):
+        return "it is a pickle, which is never loaded"
+    return f"it starts with {start!r}"
+
+
+def _description_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    return pathlib.Path(path).with_suffix(".json")
+
+
+def write(path: str | os.PathLike[str], params: Params, description: ModelDescription) -> None:
+    """Writes `path` (.npz, released names) and the model description beside it (.json)."""
+    host = jax.tree.map(np.asarray, params)
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **to_disk_names(trees.flatten(host)))
+    files.write_json(
+        _description_path(path),
+        {"model_id": trees.model_id(host), "description": description.to_json()},
+    )
+
+
+def describe(
+    path: str | os.PathLike[str],
+    flat: Mapping[str, np.ndarray],
+    *,
+    gelu: str | None = None,
+    num_heads: int | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Described:
+    """Says what the arrays `flat`, as `read` gives them, are.
+
+    A description that `write` put beside the file is taken, if its `model_id` is the file's. Else
+    sizes come from shapes and the rest from the conventions of Google's releases; `gelu`,
+    `num_heads` and `image_size` fill in what neither tells and must not contradict it.
+
+    Raises:
+      UserError: if something is neither told nor given, or contradicts; every key that does not
+        fit is named.
+    """
+    beside = _description_path(path)
+    if beside.exists():
+        described = _described_beside(path, beside, flat)
+    else:
+        described = _described_by_shapes(path, flat, num_heads, image_size, gelu)
+    given = {"gelu": gelu, "num_heads": num_heads, "image_size": image_size}
+    for name, value in given.items():
+        told = getattr(described.description, name)
+        if value is not None and value != told and name not in described.unknown:
+            raise UserError(f"{path}: --{name}={value} contradicts the file, which has {told}")
+    return described
+
+
+def _described_beside(
+    path: str | os.PathLike[str], beside: pathlib.Path, flat: Mapping[str, np.ndarray]
+) -> Described:
+    saved = files.read_json(beside)
+    if not isinstance(saved, dict) or set(saved) != {"model_id", "description"}:
+        raise UserError(f"{beside}: expected the fields model_id and description")
+    found = trees.model_id(trees.unflatten(to_memory_names(flat)))
+    if saved["model_id"] != found:
+        raise UserError(f"{beside}: describes weights {saved['model_id']}, {path} holds {found}")
+    description = ModelDescription.from_json(saved["description"], str(beside))
+    kind = "vit_sentiment .npz with its model description"
+    return Described(kind, description, (f"everything from {beside.name}",))
+
+
+def _most_common(values: Iterable[int], default: int) -> int:
+    counts = collections.Counter(values)
+    return counts.most_common(1)[0][0] if counts else default
+
+
+def _width(shapes: Mapping[str, tuple[int, ...]], layer: str) -> int:
+    """Output width of a Dense layer, 0 where there is none."""
+    shape = shapes.get(f"{layer}/kernel") or (0,)
+    return shape[-1]
+
+
+def _described_by_shapes(
+    path: str | os.PathLike[str],
+    flat: Mapping[str, np.ndarray],
+    num_heads: int | None,
+    image_size: tuple[int, int] | None,
+    gelu: str | None,
+) -> Described:
+    shapes = {name: np.shape(value) for name, value in flat.items()}
+    blocks = [(int(m[2]), m[3], shapes[m[0]]) for m in map(_BLOCK.fullmatch, shapes) if m]
+    if not blocks and "embedding/kernel" not in shapes:
+        keys = ", ".join(sorted(shapes)) or "none"
+        raise UserError(
+            f"{path}: not a ViT checkpoint: expected keys such as embedding/kernel and "
+            f"Transformer/encoderblock_0/..., found: {keys}"
+        )
+    # One wrong array must not hide the others: sizes are decided by the majority, then every
+    # array is compared with what they imply.
+    hidden = _most_common((s[-1] for _, k, s in blocks if k.startswith("LayerNorm") and s), 1)
+    heads = _most_common(
+        (s[1] for _, k, s in blocks if k.endswith(("query/kernel", "key/kernel")) and len(s) == 3),
+        0,
+    )
+    if not heads:
+        if num_heads is None:
+            raise UserError(
+                f"{path}: the number of heads is not in the file (its attention kernels are "
+                "matrices); pass --num_heads"
+            )
+        heads = num_heads
+    patch_shape = shapes.get("embedding/kernel", ())
+    patch = patch_shape[0] if len(patch_shape) == 4 else 1
+    positions = shapes.get(POSITIONS, ())
+    tokens = positions[1] - 1 if len(positions) == 3 else 1
+    if image_size is None:
+        side = math.isqrt(tokens)
+        if side * side != tokens:
+            raise UserError(
+                f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH"
+            )
+        image_size = (side * patch, side * patch)
+    pre_logits, head_hidden = _width(shapes, "pre_logits"), _width(shapes, "head_hidden")
+    output = _width(shapes, "head_out" if head_hidden else "head")
+    three = output == 3
+    description = ModelDescription(
+        image_size=image_size,
+        patch_size=patch,
+        hidden_size=hidden,
+        num_layers=max((layer for layer, _, _ in blocks), default=0) + 1,
+        num_heads=heads,
+        mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
+        gelu=gelu or "tanh",
+        representation_size=pre_logits or None,
+        head_hidden=head_hidden or None,
+        num_classes=output,
+        classes=ModelDescription.classes if three else (),
+    )
+    kind, assumed, unknown = _conventions(flat, description, gelu)
+    derived = (
+        f"sizes, patch and heads from shapes; {description.num_layers} blocks",
+        f"image size {image_size[0]}x{image_size[1]} from {tokens} positions",
+    )
+    if three:
+        assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
+    return Described(kind, description, derived, assumed, unknown)
+
+
+def _conventions(
+    flat: Mapping[str, np.ndarray], d: ModelDescription, gelu: str | None
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    common = ("input range [-1, 1]", "LayerNorm epsilon 1e-6", "square grid of positions")
+    if d.head_hidden:
+        kind = f"ViT with a two-layer head ({d.head_hidden}, {d.num_classes})"
+        if gelu is None:
+            return kind, common, ("gelu",)
+        return kind, common, ()
+    if d.representation_size:
+        kind = "ImageNet-21k original layout (pre_logits with tanh)"
+    elif d.num_classes == 1000:
+        kind = "imagenet21k+imagenet2012 layout (fine-tuned, 1000-way head)"
+    elif d.num_classes:
+        kind = "AugReg layout (head without pre_logits)"
+    else:
+        kind = "backbone without head"
+    if d.num_classes and not np.any(flat.get("head/kernel", 0)):
+        kind += "; the head is all zeros, as in the ImageNet-21k originals: its logits mean nothing"
+    gelu_fact = f"{d.gelu} GELU" + ("" if gelu else ", as in Google's Flax models")
+    return kind, (gelu_fact, *common), ()
+
+
+def to_params(
+    path: str | os.PathLike[str], flat: Mapping[str, np.ndarray], description: ModelDescription
+) -> Params:
+    """Arrays under names on disk to the parameter tree of `description`; all of them must fit."""
+    expected = to_disk_names(trees.flatten(abstract_params(description)))
+    reshaped = _with_heads(flat, expected)
+    trees.check(reshaped, expected, str(path))
+    return trees.unflatten(to_memory_names(reshaped))
+
+
+def _with_heads(flat: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> trees.Flat:
+    """Attention kernels stored as matrices get their head axis; the order of elements is the same."""
+
+    def fit(name: str, value: np.ndarray) -> np.ndarray:
+        want = expected[name].shape if name in expected else value.shape
+        attention = "/MultiHeadDotProductAttention_1/" in name
+        fits = math.prod(want) == value.size and value.ndim == len(want) - 1
+        return value.reshape(want) if attention and fits else value
+
+    return {name: fit(name, value).astype(np.float32) for name, value in flat.items()}
+
+
+def restore(
+    path: str | os.PathLike[str],
+    *,
+    gelu: str | None = None,
+    num_heads: int | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> tuple[Described, Params]:
+    """Reads everything in the file: its description and all parameters, head included."""
+    flat = read(path)
+    described = describe(path, flat, gelu=gelu, num_heads=num_heads, image_size=image_size)
+    return described, to_params(path, flat, described.description)
+
+
+def initialise(
+    path: str | os.PathLike[str], description: ModelDescription, key: jax.Array
+) -> Params:
+    """Parameters for `description` with the file's backbone, its positions resized, a fresh head."""
+    flat = read(path)
+    # The backbone's fields are the same for every form of GELU: positions are all we ask for.
+    source = describe(path, flat, gelu=None, num_heads=description.num_heads)
+    backbone, _ = trees.split_head(flat)
+    if POSITIONS in backbone:
+        backbone[POSITIONS] = resize_positions(
+            backbone[POSITIONS], source.description.grid, description.grid
+        )
+    fresh = init_params(description, key)
+    expected, head = trees.split_head(to_disk_names(trees.flatten(fresh)))
+    backbone = _with_heads(backbone, expected)
+    trees.check(backbone, expected, str(path))
+    return trees.unflatten(to_memory_names({**backbone, **head}))
+
+
+def with_positions(params: Params, grid: tuple[int, int], new_grid: tuple[int, int]) -> Params:
+    """The same parameters with their positions resized to another grid of patches."""
+    flat = trees.flatten(params)
+    flat[POSITIONS] = resize_positions(np.asarray(flat[POSITIONS]), grid, new_grid)
+    return trees.unflatten(flat)
+
+
+def resize_positions(
+    table: np.ndarray, grid: tuple[int, int], new_grid: tuple[int, int]
+) -> np.ndarray:
+    """Resizes position embeddings [1, 1 + rows * columns, D] to another grid of patches.
+
+    The class token's slot is kept; the grid is zoomed linearly with its corners aligned
+    (`scipy.ndimage.zoom`, order 1), as Google's and vit-keras' loaders do.
+    """
+    if grid == new_grid:
+        return table
+    first, rest = table[:, :1], table[0, 1:].reshape(*grid, -1)
+    factors = (new_grid[0] / grid[0], new_grid[1] / grid[1], 1)
+    zoomed = scipy.ndimage.zoom(rest, factors, order=1)
+    return np.concatenate([first, zoomed.reshape(1, -1, table.shape[-1])], axis=1)

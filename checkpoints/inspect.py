@@ -1,0 +1,131 @@
+"""Says what a weight file is, and runs images through it.
+
+  python -m checkpoints.inspect FILE
+      prints kind, model description, what is derived and what is assumed, parameters and keys
+  python -m checkpoints.inspect FILE --forward=images.npy --out=outputs.npz
+      runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
+      and, for a model with a head, `logits`
+
+FILE is an .npz checkpoint in Google's layout or the workdir of a training run.
+"""
+
+import pathlib
+
+from absl import flags
+
+from vit_sentiment.runtime import startup
+from vit_sentiment.runtime.errors import UserError
+
+FORWARD = flags.DEFINE_string("forward", None, "Images .npy: float32 [N, H, W, 3].")
+OUT = flags.DEFINE_string("out", None, "Where --forward writes its .npz.")
+GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the file cannot tell.")
+NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the file cannot tell.")
+IMAGE_SIZE = flags.DEFINE_string(
+    "image_size", None, "HEIGHTxWIDTH in pixels, where the file cannot tell."
+)
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
+
+BATCH = 32
+
+
+def main(file: str) -> None:
+    if (FORWARD.value is None) != (OUT.value is None):
+        raise UserError("--forward and --out go together")
+    described, params = _read(file)
+    if FORWARD.value is None:
+        _print(file, described, params)
+    else:
+        _forward(file, described, params)
+
+
+def _read(file: str):
+    from checkpoints import google_npz
+    from vit_sentiment.inference import model
+
+    if pathlib.Path(file).is_dir():
+        loaded = model.load(file, checkpoint=CHECKPOINT.value)
+        kind = f"workdir of a training run, {loaded.source}"
+        return google_npz.Described(
+            kind, loaded.description, ("everything from model.json",)
+        ), loaded.params
+    return google_npz.restore(
+        file, gelu=GELU.value, num_heads=NUM_HEADS.value, image_size=_image_size()
+    )
+
+
+def _image_size() -> tuple[int, int] | None:
+    if IMAGE_SIZE.value is None:
+        return None
+    sides = IMAGE_SIZE.value.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise UserError(f"--image_size: expected HEIGHTxWIDTH, found {IMAGE_SIZE.value!r}")
+    return int(sides[0]), int(sides[1])
+
+
+def _print(file: str, described, params) -> None:
+    from checkpoints import google_npz, trees
+    from vit_sentiment.models.classifier import count_parameters
+
+    print(f"file: {file}\nkind: {described.kind}")
+    for name, value in described.description.to_json().items():
+        print(f"  {name}: {'unknown' if name in described.unknown else value}")
+    for title in ("derived", "assumed"):
+        print(f"{title}: {'; '.join(getattr(described, title)) or 'nothing'}")
+    if described.unknown:
+        flags_needed = ", ".join(f"--{name}" for name in described.unknown)
+        print(f"unknown: {', '.join(described.unknown)}; --forward needs {flags_needed}")
+    print(f"model_id: {trees.model_id(params)}\nparameters: {count_parameters(params):,}\nkeys:")
+    flat = google_npz.to_disk_names(trees.flatten(params))
+    width = max(len(name) for name in flat)
+    for name, value in sorted(flat.items()):
+        print(f"  {name:{width}}  {value.shape!s:22} {value.dtype}")
+
+
+def _forward(file: str, described, params) -> None:
+    import jax
+    import numpy as np
+
+    from checkpoints import google_npz
+    from vit_sentiment.inference import model
+    from vit_sentiment.runtime import files
+    from vit_sentiment.runtime.progress import say
+
+    if described.unknown:
+        needed = ", ".join(f"--{name}" for name in described.unknown)
+        raise UserError(f"{file}: cannot tell {', '.join(described.unknown)}; pass {needed}")
+    images = _images(FORWARD.value)
+    description = described.description
+    size = images.shape[1:3]
+    if size != description.image_size:
+        old, new = description.grid, description.replace(image_size=size).grid
+        say(f"positions resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} for {size} images")
+        description = description.replace(image_size=size)
+        params = google_npz.with_positions(params, old, new)
+    run = jax.jit(lambda params, batch: model.outputs(description, params, batch))
+    parts = [run(params, images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+    result = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    result.pop("probs", None)  # Softmax of the logits; only masked models need it.
+    with files.replacing(OUT.value) as temporary, open(temporary, "wb") as out:
+        np.savez(out, **result)
+    print(f"wrote {OUT.value}: {', '.join(f'{k} {v.shape}' for k, v in result.items())}")
+
+
+def _images(path: str):
+    import numpy as np
+
+    try:
+        images = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"--forward: {path}: not a readable .npy file: {error}") from error
+    if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[-1] != 3:
+        raise UserError(f"--forward: {path}: expected an array [N, H, W, 3]")
+    if images.dtype != np.float32 or not len(images):
+        raise UserError(
+            f"--forward: {path}: expected float32 [N, H, W, 3] with N > 0 in the model's input "
+            f"range, found {images.dtype} {images.shape}"
+        )
+    return images
+
+
+if __name__ == "__main__":
+    startup.run(main, __doc__, arguments=("FILE",))

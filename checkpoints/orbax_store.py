@@ -1,0 +1,211 @@
+"""Training checkpoints in a workdir: saved in the background, verified, the latest and best kept.
+
+Three gaps of Orbax are closed here. Its `best_fn` with `max_to_keep` deletes the latest step, so
+both are named in the preservation policy. It restores flipped bits and other dtypes without a
+word, so every step carries the sha256 of its files and the shapes and dtypes of its arrays.
+"""
+
+import hashlib
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from vit_sentiment.runtime import files
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
+
+FOLDER = "checkpoints"
+DAMAGED_FOLDER = "damaged_checkpoints"
+CHECKSUMS = "checksums.json"
+UNSCORED = -1e30
+"""Score of a step that was saved without validation; any validated step is better."""
+
+Tree = Any
+
+
+class Checkpoints:
+    """The checkpoints of one workdir; a context manager that finishes what it began to save.
+
+    A step has the items `params` (the parameter tree) and `train` (all other state), restored
+    apart, so that inference reads only what it needs.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, *, keep_latest: int = 1) -> None:
+        self._root = pathlib.Path(workdir).absolute() / FOLDER
+        policy = preservation_policy.AnyPreservationPolicy(
+            [
+                preservation_policy.LatestN(keep_latest),
+                preservation_policy.BestN(
+                    n=1, get_metric_fn=lambda metrics: metrics["score"], reverse=False
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy, best_fn=lambda metrics: metrics["score"], create=True
+        )
+        self._manager = ocp.CheckpointManager(self._root, options=options)
+        self._unsealed: int | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+        self._manager.close()
+
+    def save(self, step: int, params: Tree, train: Tree, score: float = UNSCORED) -> None:
+        """Begins to save in the background; an earlier save that failed raises here."""
+        self.finish()
+        items = ocp.args.Composite(
+            params=ocp.args.StandardSave(params),
+            train=ocp.args.StandardSave(train),
+            arrays=ocp.args.JsonSave({"params": _arrays(params), "train": _arrays(train)}),
+        )
+        if not self._manager.save(step, args=items, metrics={"score": score}):
+            raise RuntimeError(f"{self._root}: step {step} was not saved; it exists or is too old")
+        self._unsealed = step
+
+    def finish(self) -> None:
+        """Waits for the save that is under way and seals it with checksums."""
+        self._manager.wait_until_finished()
+        if self._unsealed is not None and jax.process_index() == 0:
+            _seal(self._root / str(self._unsealed))
+        self._unsealed = None
+
+    def latest_step(self) -> int | None:
+        """The last step that was saved completely, or None."""
+        return self._manager.latest_step()
+
+    def restore_latest(self, params: Tree, train: Tree) -> tuple[int, Tree, Tree] | None:
+        """Restores the latest undamaged step: (step, params, train), or None if there is no step.
+
+        A damaged step is moved to `damaged_checkpoints/`, with a line that says so, and the one
+        before it is tried. `params` and `train` are trees of ShapeDtypeStructs with shardings.
+
+        Raises:
+          UserError: all steps are damaged, or they hold another model or optimiser.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            problem = damage(self._root / str(step))
+            if problem is None:
+                return step, *_restore(self._manager, self._root, step, params=params, train=train)
+            self._set_aside(step, problem)
+        if steps:
+            raise UserError(f"{self._root}: no undamaged checkpoint is left of steps {steps}")
+        return None
+
+    def _set_aside(self, step: int, problem: str) -> None:
+        say(f"checkpoint {step} is damaged ({problem}); falling back to the one before it")
+        if jax.process_index() == 0:
+            aside = self._root.parent / DAMAGED_FOLDER
+            aside.mkdir(exist_ok=True)
+            shutil.move(self._root / str(step), aside / str(step))
+        self._manager.reload()
+
+
+def restore_params(workdir: str | pathlib.Path, which: str, params: Tree) -> tuple[int, Tree]:
+    """Restores the parameters of step `which`: `best`, `latest` or a number.
+
+    Raises:
+      UserError: there is no such step, it is damaged, or it holds another model.
+    """
+    root = pathlib.Path(workdir).absolute() / FOLDER
+    if not root.is_dir():
+        raise UserError(f"{workdir}: no checkpoints here; expected the workdir of a training run")
+    options = ocp.CheckpointManagerOptions(
+        best_fn=lambda metrics: metrics["score"], read_only=True, create=False
+    )
+    with ocp.CheckpointManager(root, options=options) as manager:
+        steps = sorted(manager.all_steps())
+        if not steps:
+            raise UserError(f"{root}: no complete checkpoint; has training validated yet?")
+        step = {"best": manager.best_step, "latest": manager.latest_step}.get(which, lambda: None)()
+        if step is None and which.isdecimal() and int(which) in steps:
+            step = int(which)
+        if step is None:
+            raise UserError(f"{root}: no checkpoint {which!r}; there are best, latest and {steps}")
+        if problem := damage(root / str(step)):
+            others = [s for s in steps if s != step]
+            raise UserError(f"{root}/{step}: damaged: {problem}; other steps: {others}")
+        (restored,) = _restore(manager, root, step, params=params)
+        return step, restored
+
+
+def _arrays(tree: Tree) -> dict[str, list[Any]]:
+    """Path of each array to [shape, dtype]."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(k): [list(v.shape), str(v.dtype)] for k, v in leaves}
+
+
+def _restore(
+    manager: ocp.CheckpointManager, root: pathlib.Path, step: int, **items: Tree
+) -> Iterator[Tree]:
+    saved = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.JsonRestore()))["arrays"]
+    for name, tree in items.items():
+        _check_arrays(f"{root}/{step}/{name}", saved[name], _arrays(tree))
+    composite = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
+    restored = manager.restore(step, args=ocp.args.Composite(**composite))
+    return (restored[name] for name in items)
+
+
+def _check_arrays(where: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    lines = [f"  missing: {k}" for k in expected if k not in found]
+    lines += [f"  unexpected: {k}" for k in found if k not in expected]
+    lines += [
+        f"  {k}: expected {expected[k]}, found {found[k]}"
+        for k in expected
+        if k in found and expected[k] != found[k]
+    ]
+    if lines:
+        raise UserError("\n".join([f"{where}: holds another model or optimiser:", *lines]))
+
+
+def _hashes(folder: pathlib.Path) -> dict[str, str]:
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != CHECKSUMS:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            hashes[path.relative_to(folder).as_posix()] = digest
+    return hashes
+
+
+def _seal(folder: pathlib.Path) -> None:
+    if folder.is_dir():  # The retention policy may already have dropped it.
+        files.write_json(folder / CHECKSUMS, _hashes(folder))
+
+
+def damage(folder: pathlib.Path) -> str | None:
+    """What differs between a step's files and their checksums, or None when all is well.
+
+    A step without checksums was complete when the process died before it could seal it; Orbax's
+    own commit marker vouches for it, so it is sealed on trust, with a line that says so.
+    """
+    try:
+        expected = files.read_json(folder / CHECKSUMS)
+    except FileNotFoundError:
+        say(f"checkpoint {folder.name} has no checksums (killed while saving?); not verified")
+        return None
+    except UserError:
+        return f"{CHECKSUMS} is not readable"
+    found = _hashes(folder)
+    if gone := sorted(set(expected) - set(found)):
+        return f"{gone[0]} is missing"
+    changed = sorted(name for name, value in expected.items() if found[name] != value)
+    return f"{changed[0]} has changed" if changed else None
+
+
+def tree_spec(tree: Tree) -> Tree:
+    """ShapeDtypeStructs, with shardings where arrays have them, of a tree of arrays."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
+        tree,
+    )
+
+

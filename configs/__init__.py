@@ -1,0 +1,1 @@
+"""Run descriptions: files with `get_config(arg)`; `common.py` documents every field."""

@@ -1,0 +1,1 @@
+"""From tweets to labels: reading, teachers and splits, from table to table."""

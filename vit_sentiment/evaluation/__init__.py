@@ -1,0 +1,1 @@
+"""Metrics and the protocol by which a model is judged."""

@@ -1,0 +1,1 @@
+"""Flax Linen modules and the description that says how to build and feed them."""

@@ -1,0 +1,137 @@
+"""The model description: what weights alone do not say, saved as JSON beside every set of them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from input_pipeline.records import CLASSES, PIXEL_MODES
+from vit_sentiment.runtime.errors import UserError
+
+GELUS = ("tanh", "exact")
+POOLINGS = ("cls", "mean")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription:
+    """Everything needed to build a classifier around a parameter tree and to feed it.
+
+    Attributes:
+      image_size: height and width in pixels, multiples of `patch_size`.
+      patch_size: side of a square patch in pixels.
+      hidden_size, num_layers, num_heads, mlp_size: sizes of the Transformer.
+      gelu: form of the GELU in the blocks; Google's Flax models use `tanh`, vit-keras `exact`.
+      layer_norm_epsilon: 1e-6 in Google's and vit-keras' models, 1e-12 in some others.
+      dropout: rate after attention and twice in the MLP of each block, while training.
+      pooling: `cls` takes the class token, `mean` the average of the patch tokens.
+      representation_size: width of the tanh layer before a linear head (the ImageNet-21k
+        originals have one), or None.
+      head_hidden: width of a Dense layer with tanh GELU before the output layer (32 in the
+        original system), or None for a linear head.
+      num_classes: width of the output layer; 0 for a backbone without head.
+      classes: their names in the order of the logits; empty when nobody knows them.
+      input_range: what pixel values 0 and 255 become.
+      pixel_mode: how pixels are made from a file, see `input_pipeline.pixels`.
+      dtype: of the computation; parameters are float32.
+      output_mask: factors on the probabilities, or None.
+    """
+
+    image_size: tuple[int, int]
+    patch_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    mlp_size: int
+    gelu: str = "tanh"
+    layer_norm_epsilon: float = 1e-6
+    dropout: float = 0.0
+    pooling: str = "cls"
+    representation_size: int | None = None
+    head_hidden: int | None = None
+    num_classes: int = 3
+    classes: tuple[str, ...] = CLASSES
+    input_range: tuple[float, float] = (-1.0, 1.0)
+    pixel_mode: str = "exact"
+    dtype: str = "float32"
+    output_mask: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "classes", "input_range", "output_mask"):
+            value = getattr(self, name)  # JSON gives lists.
+            object.__setattr__(self, name, None if value is None else tuple(value))
+        for problem in self._problems():
+            raise UserError(f"model description: {problem}")
+
+    def _problems(self) -> list[str]:
+        problems = []
+        for name in ("patch_size", "hidden_size", "num_layers", "num_heads", "mlp_size"):
+            if getattr(self, name) < 1:
+                problems.append(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name, known in (
+            ("gelu", GELUS),
+            ("pooling", POOLINGS),
+            ("pixel_mode", PIXEL_MODES),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, name) not in known:
+                problems.append(f"{name} must be one of {known}, found {getattr(self, name)!r}")
+        if problems:
+            return problems
+        if self.hidden_size % self.num_heads:
+            problems.append(f"hidden_size {self.hidden_size} % num_heads {self.num_heads} != 0")
+        if len(self.image_size) != 2 or any(
+            side < 1 or side % self.patch_size for side in self.image_size
+        ):
+            problems.append(
+                f"image_size must be (height, width) in multiples of the patch size "
+                f"{self.patch_size}, found {self.image_size}"
+            )
+        if self.classes and len(self.classes) != self.num_classes:
+            problems.append(f"{len(self.classes)} classes for num_classes {self.num_classes}")
+        if self.output_mask is not None and len(self.output_mask) != self.num_classes:
+            problems.append(f"output_mask of {len(self.output_mask)} for {self.num_classes}")
+        if self.head_hidden and self.representation_size:
+            problems.append("head_hidden and representation_size exclude each other")
+        return problems
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    def replace(self, **changes: Any) -> "ModelDescription":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str) -> "ModelDescription":
+        """Reads what `to_json` wrote; raises UserError that names `where` and the fields."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        required = {
+            field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING
+        }
+        if unknown := sorted(set(value) - known):
+            raise UserError(f"{where}: unknown fields of a model description: {unknown}")
+        if missing := sorted(required - set(value)):
+            raise UserError(f"{where}: missing fields of a model description: {missing}")
+        return cls(**value)
+
+
+def sizes(name: str) -> dict[str, int]:
+    """Sizes of a named variant, such as `B/16`: the five size fields of the description.
+
+    Source: Dosovitskiy et al. 2021 (arXiv 2010.11929), table 1.
+    """
+    variants = {
+        "B": {"hidden_size": 768, "num_layers": 12, "num_heads": 12, "mlp_size": 3072},
+        "L": {"hidden_size": 1024, "num_layers": 24, "num_heads": 16, "mlp_size": 4096},
+    }
+    known = ("B/16", "B/32", "L/16", "L/32")
+    if name not in known:
+        raise UserError(f"model variant: unknown {name!r}; known: {', '.join(known)}")
+    letter, patch = name.split("/")
+    return {**variants[letter], "patch_size": int(patch)}

@@ -1,0 +1,1 @@
+"""The one look: manifests, metric logs, figures and single-file HTML reports."""

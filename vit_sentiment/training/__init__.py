@@ -1,0 +1,1 @@
+"""State, losses, optimisers, sharding, the step and the loop."""
