@@ -1,0 +1,125 @@
+"""Every field of a training run, documented once; the other files state only what differs.
+
+Fields that the original system does not document are listed in `assumed`, and printed at start.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def stage(**changes) -> ConfigDict:
+    """One stage of training; stages follow each other and share the optimiser's state."""
+    config = ConfigDict()
+    # `all`, or `head`: the backbone is frozen.
+    config.trainable = "all"
+    # Length: passes over the data (may be a fraction), or optimiser steps. One of them is None.
+    config.epochs = config_dict.placeholder(float)
+    config.steps = config_dict.placeholder(int)
+    config.learning_rate = 1e-4
+    # `constant`, or `cosine`: falls to zero at the end of the stage.
+    config.schedule = "constant"
+    # Steps of linear warm-up from zero at the start of the stage.
+    config.warmup_steps = 0
+    config.update(changes)
+    return config
+
+
+def get_config() -> ConfigDict:
+    """The defaults: the original's recipe for ViT-B/16 at 384 pixels."""
+    config = ConfigDict()
+
+    # Everything random is a function of it: initial weights, order of the data, dropout.
+    config.seed = 0
+    # An .npz checkpoint whose backbone to start from; empty: from scratch.
+    config.init_from = ""
+    # Names of fields whose values the original does not document.
+    config.assumed = ()
+
+    config.model = ConfigDict()
+    # Sizes by name: B/16, B/32, L/16, L/32; or empty, and the five fields below.
+    config.model.variant = "B/16"
+    config.model.patch_size = config_dict.placeholder(int)
+    config.model.hidden_size = config_dict.placeholder(int)
+    config.model.num_layers = config_dict.placeholder(int)
+    config.model.num_heads = config_dict.placeholder(int)
+    config.model.mlp_size = config_dict.placeholder(int)
+    # Height and width in pixels.
+    config.model.image_size = (384, 384)
+    # GELU in the blocks: `tanh` as in Google's Flax models, `exact` as in vit-keras.
+    config.model.gelu = "tanh"
+    config.model.layer_norm_epsilon = 1e-6
+    # Dropout after attention and in the MLP of each block.
+    config.model.dropout = 0.1
+    # `cls` or `mean`.
+    config.model.pooling = "cls"
+    # Width of the Dense layer before the output layer; 0: a linear head.
+    config.model.head_hidden = 32
+    # What pixel values 0 and 255 become.
+    config.model.input_range = (-1.0, 1.0)
+    # `exact`: the original's pixels, float32; `uint8`: a quarter of the transfer.
+    config.model.pixel_mode = "uint8"
+    # Of the computation: `float32` or `bfloat16`; parameters are float32.
+    config.model.dtype = "float32"
+    # Factors on the probabilities, as the original's k-fold models have them; empty: none.
+    config.model.output_mask = ()
+
+    config.data = ConfigDict()
+    # Dataset folder, or a dataset's name below data_dir, or a table or folder of photos.
+    config.data.train = ""
+    config.data.train_split = "train"
+    # Empty: the same dataset as `train`.
+    config.data.validation = ""
+    config.data.validation_split = "validation"
+    config.data.data_dir = "runs/data"
+    # Which label is the target: `teacher_label`, or `human_label` for supervised training. The
+    # other never leaves the dataset; validation and selection use this one too.
+    config.data.label = "teacher_label"
+    # Over all devices of all processes.
+    config.data.batch_size = 32
+    config.data.shuffle = True
+    # An unreadable photo: `fail`, or `skip` it, counted and listed.
+    config.data.on_error = "fail"
+    # Decoding threads; -1: one for each core.
+    config.data.num_threads = -1
+    # Decoding processes; 0: threads alone.
+    config.data.num_workers = 0
+
+    config.loss = ConfigDict()
+    # `label`, or `probs`: the teacher's probabilities.
+    config.loss.target = "label"
+    config.loss.label_smoothing = 0.2
+    # `none`, `balanced` (n / (classes * count), of the training split), or numbers `1.9,1.4,0.6`.
+    # Weighted losses are divided by the batch size, as in Keras.
+    config.loss.class_weights = "balanced"
+
+    config.optimizer = ConfigDict()
+    # `radam` or `adamw`.
+    config.optimizer.name = "radam"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    # 1e-7 in tensorflow-addons' RectifiedAdam; 1e-8 is optax's default.
+    config.optimizer.eps = 1e-7
+    # Decoupled, on all parameters.
+    config.optimizer.weight_decay = 0.0
+    # Clips gradients to this global norm; 0: no clipping.
+    config.optimizer.clip_norm = 0.0
+
+    # The original: the head alone for one epoch, then everything.
+    config.stages = (stage(trainable="head", epochs=1.0), stage(epochs=5.0))
+
+    config.validation = ConfigDict()
+    # Validates each N steps (0: not by steps) and at each N-th end of an epoch (0: not by
+    # epochs), and always at the end.
+    config.validation.every_steps = 0
+    config.validation.every_epochs = 1
+    config.validation.batch_size = 256
+    # Selects the best checkpoint: `macro_f1`, `accuracy` or `log_loss`.
+    config.validation.metric = "macro_f1"
+
+    # How many of the latest checkpoints to keep beside the best.
+    config.keep_latest = 1
+    # Steps between lines of the training metrics.
+    config.log_every = 50
+
+    # Devices along each axis; -1: all that are left. `fsdp` also shards parameters.
+    config.mesh = ConfigDict({"data": -1, "fsdp": 1})
+    return config

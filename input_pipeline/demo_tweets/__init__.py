@@ -1,0 +1,1 @@
+"""TFDS dataset `demo_tweets`."""

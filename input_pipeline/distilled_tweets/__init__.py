@@ -1,0 +1,1 @@
+"""TFDS dataset `distilled_tweets`."""

@@ -1,0 +1,1 @@
+"""TFDS dataset `labelled_images`."""

@@ -1,0 +1,237 @@
+"""Opening a split for reading: a written dataset, a table of photo files or a folder per class."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import tensorflow_datasets as tfds
+
+from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA
+from input_pipeline.problems import Problems
+from input_pipeline.records import CLASSES, UNKNOWN, Record, no_teacher
+from input_pipeline.tables import Columns, Row, read_rows
+from vit_sentiment.runtime.errors import UserError
+
+LABELS = ("teacher_label", "human_label")
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+class RandomAccess(Protocol):
+    """Examples by number, as dicts with the field names of `Record`; picklable."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, numbers: Sequence[int]) -> Sequence[dict[str, Any]]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One split of one dataset.
+
+    Attributes:
+      name: path or name it was opened by.
+      split: its split.
+      classes: class names in the order of the labels.
+      data: the examples; photos are encoded bytes.
+      index: one row an example, in order: id, group, teacher_label, human_label, sha256 (null for
+        photo files that nothing has read yet).
+    """
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    data: RandomAccess
+    index: pl.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of ids, groups, labels and photos: 16 hex digits."""
+        return hashlib.sha256(self.index.write_csv().encode()).hexdigest()[:16]
+
+    def labels(self, kind: str) -> np.ndarray:
+        """int32 [N] of `teacher_label` or `human_label`; -1 where there is none."""
+        return self.index[kind].to_numpy()
+
+    def labels_required(self, kind: str) -> np.ndarray:
+        """The same; raises UserError where a record has none."""
+        labels = self.labels(kind)
+        if missing := int(np.sum(labels == UNKNOWN)):
+            first = self.index["id"][int(np.argmax(labels == UNKNOWN))]
+            raise UserError(
+                f"{self.name}, split {self.split}: {missing} of {len(labels)} records have no "
+                f"{kind}, the first is {first!r}"
+            )
+        return labels
+
+    def group_hashes(self) -> np.ndarray:
+        """Sorted unique uint64 hashes of the groups."""
+        return np.unique(
+            [int.from_bytes(hashlib.sha256(g.encode()).digest()[:8]) for g in self.index["group"]]
+        ).astype(np.uint64)
+
+    def records(self, window: int = 256) -> Iterator[Record]:
+        """All records in order."""
+        for start in range(0, len(self), window):
+            numbers = range(start, min(start + window, len(self)))
+            for example in self.data.__getitems__(numbers):
+                yield Record(**{k: _text(v) for k, v in example.items()})
+
+
+def _text(value: Any) -> Any:
+    """TFDS hands out text as bytes and numbers as numpy scalars; images stay bytes."""
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+class _TfdsExamples:
+    """ArrayRecord examples with their text fields decoded."""
+
+    TEXT = ("id", "group", "text")
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        examples = self._data.__getitems__(list(numbers))
+        for example in examples:
+            for name in self.TEXT:
+                if name in example:
+                    example[name] = example[name].decode()
+        return examples
+
+
+@dataclasses.dataclass(frozen=True)
+class _FileExamples:
+    """Photo files named by a table; read when asked for."""
+
+    rows: Sequence[Row]
+    num_classes: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        return [self._example(self.rows[number]) for number in numbers]
+
+    def _example(self, row: Row) -> dict[str, Any]:
+        return {
+            "image": row.path.read_bytes(),
+            "id": row.id,
+            "group": row.group,
+            "teacher_probs": no_teacher(self.num_classes),
+            "teacher_label": UNKNOWN,
+            "human_label": row.label,
+        }
+
+
+def open_source(
+    name: str,
+    split: str = "",
+    *,
+    data_dir: str = "",
+    images: str | None = None,
+    classes: Sequence[str] = CLASSES,
+    problems: Problems | None = None,
+) -> Source:
+    """Opens `name` for reading.
+
+    Args:
+      name: the folder of a written dataset, or the name of one below `data_dir`; or a .csv, .tsv
+        or .parquet table with columns path and label; or a folder with a folder for each class.
+      split: of a written dataset; may be empty when there is only one. TFDS slices such as
+        `train[:100]` work.
+      images: folder that a table's paths are relative to.
+      classes: class names, for a table or folder.
+      problems: what to do with a table's bad rows; default: fail.
+
+    Raises:
+      UserError: nothing readable is there, or there is no such split.
+    """
+    path = pathlib.Path(name)
+    if not path.exists() and data_dir:
+        path = pathlib.Path(data_dir) / name
+    if not path.exists():
+        raise UserError(f"{name}: no such dataset, table or folder" + (data_dir and f", nor {path}"))
+    folder = _dataset_folder(path)
+    if folder is not None:
+        return _open_dataset(name, folder, split)
+    rows = read_rows(path, problems or Problems(), images=images, columns=Columns(), classes=classes)
+    index = pl.DataFrame(
+        [("", row.id, row.group, UNKNOWN, row.label, None) for row in rows],
+        schema=INDEX_SCHEMA,
+        orient="row",
+    ).drop("split")
+    return Source(name, split, tuple(classes), _FileExamples(rows, len(classes)), index)
+
+
+def _dataset_folder(path: pathlib.Path) -> pathlib.Path | None:
+    """The folder with `dataset_info.json` at `path` or the only, newest one below it."""
+    if not path.is_dir():
+        return None
+    depths = ("", "*/", "*/*/")
+    found = [p.parent for depth in depths for p in path.glob(f"{depth}dataset_info.json")]
+    found = [p for p in found if not any(part.startswith("incomplete.") for part in p.parts)]
+    parents = {p.parent if _VERSION.fullmatch(p.name) else p for p in found}
+    if len(parents) > 1:
+        names = ", ".join(sorted(str(p) for p in parents))
+        raise UserError(f"{path}: holds several datasets; name one of: {names}")
+    versions = sorted(found, key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
+    return versions[-1] if versions else None
+
+
+def _open_dataset(name: str, folder: pathlib.Path, split: str) -> Source:
+    builder = tfds.builder_from_directory(os.fspath(folder))
+    splits = list(builder.info.splits)
+    if not split and len(splits) == 1:
+        split = splits[0]
+    base = split.split("[")[0]
+    if base not in splits:
+        wanted = f"no split {split!r}" if split else "several splits"
+        raise UserError(f"{name}: {wanted}; there are: {', '.join(splits)}")
+    features = builder.info.features
+    expected = ("image", "id", "group", "teacher_probs", "teacher_label", "human_label")
+    if missing := [field for field in expected if field not in features]:
+        raise UserError(f"{folder}: not one of our datasets; it lacks the features {missing}")
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    try:
+        data = builder.as_data_source(split, decoders=decoders)
+    except ValueError as error:
+        raise UserError(f"{name}: split {split!r}: {' '.join(str(error).split())}") from error
+    index_path = folder / INDEX_FILE
+    if not index_path.exists():
+        raise UserError(f"{folder}: lacks {INDEX_FILE}; was the dataset copied completely?")
+    index = pl.read_parquet(index_path).filter(pl.col("split") == base).drop("split")
+    if split != base:
+        numbers = _slice_numbers(builder, split, base)
+        index = index[numbers]
+    if len(index) != len(data):
+        raise UserError(f"{folder}: {INDEX_FILE} has {len(index)} rows for {len(data)} records")
+    classes = tuple(features["teacher_label"].names)
+    return Source(name, split, classes, _TfdsExamples(data), index)
+
+
+def _slice_numbers(builder: Any, split: str, base: str) -> list[int]:
+    """Row numbers within `base` that a TFDS slice such as `train[10%:20%]` stands for."""
+    lengths = builder.info.splits[base].shard_lengths
+    starts = np.cumsum([0, *lengths])
+    numbers: list[int] = []
+    for part in builder.info.splits[split].file_instructions:
+        shard = int(re.search(r"-(\d{5})-of-\d{5}", part.filename)[1])
+        first = int(starts[shard]) + part.skip
+        take = part.take if part.take >= 0 else lengths[shard] - part.skip
+        numbers.extend(range(first, first + take))
+    return numbers

@@ -1,0 +1,109 @@
+"""From a config to the plan of a run: the model, the stages, and the steps at which to validate."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optax
+from ml_collections import ConfigDict
+
+from vit_sentiment.models.description import ModelDescription, sizes
+from vit_sentiment.runtime.errors import UserError
+
+SIZE_FIELDS = ("patch_size", "hidden_size", "num_layers", "num_heads", "mlp_size")
+TRAINABLE = ("all", "head")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Steps [start, stop) of a run, in which `trainable` learns by `schedule(step - start)`."""
+
+    trainable: str
+    start: int
+    stop: int
+    schedule: optax.Schedule
+
+
+def describe_model(config: ConfigDict, classes: Sequence[str]) -> ModelDescription:
+    """The model description that `config.model` and the dataset's classes amount to."""
+    fields: dict[str, Any] = config.model.to_dict()
+    variant = fields.pop("variant")
+    given = {k: v for k in SIZE_FIELDS if (v := fields.pop(k)) is not None}
+    if variant:
+        given = {**sizes(variant), **given}
+    if missing := [name for name in SIZE_FIELDS if name not in given]:
+        raise UserError(f"config.model: without a variant, set {', '.join(missing)} too")
+    return ModelDescription(
+        **given,
+        **{k: fields[k] for k in fields if k not in ("head_hidden", "output_mask")},
+        head_hidden=fields["head_hidden"] or None,
+        output_mask=fields["output_mask"] or None,
+        num_classes=len(classes),
+        classes=tuple(classes),
+    )
+
+
+def epoch_end(epochs: float, rows: int, batch_size: int) -> int:
+    """The first step by which `epochs` passes over `rows` are complete; batches may straddle."""
+    return math.ceil(round(epochs * rows, 6) / batch_size)
+
+
+def plan_stages(config: ConfigDict, rows: int) -> list[Stage]:
+    """The stages one after another; a stage in epochs ends where whole passes would end."""
+    stages: list[Stage] = []
+    start = 0
+    for number, stage in enumerate(config.stages):
+        where = f"config.stages[{number}]"
+        if (stage.epochs is None) == (stage.steps is None):
+            raise UserError(f"{where}: set either epochs or steps")
+        length = stage.steps or 0
+        if stage.epochs is not None:
+            passed = start * config.data.batch_size / rows
+            length = epoch_end(passed + stage.epochs, rows, config.data.batch_size) - start
+        if length < 1:
+            raise UserError(f"{where}: has no steps")
+        if stage.trainable not in TRAINABLE:
+            raise UserError(f"{where}.trainable: expected all or head, found {stage.trainable!r}")
+        stages.append(Stage(stage.trainable, start, start + length, _schedule(stage, length, where)))
+        start += length
+    if not stages:
+        raise UserError("config.stages: expected at least one stage")
+    return stages
+
+
+def _schedule(stage: ConfigDict, steps: int, where: str) -> optax.Schedule:
+    peak, warmup = stage.learning_rate, stage.warmup_steps
+    if not 0 <= warmup < steps:
+        raise UserError(f"{where}.warmup_steps: {warmup} of {steps} steps")
+    rising = optax.linear_schedule(0.0, peak, warmup)
+    if stage.schedule == "constant":
+        falling = optax.constant_schedule(peak)
+    elif stage.schedule == "cosine":
+        falling = optax.cosine_decay_schedule(peak, steps - warmup)
+    else:
+        raise UserError(
+            f"{where}.schedule: expected {' or '.join(SCHEDULES)}, found {stage.schedule!r}"
+        )
+    return optax.join_schedules([rising, falling], [warmup]) if warmup else falling
+
+
+def learning_rate(stages: Sequence[Stage]) -> optax.Schedule:
+    """The learning rate at each step of the run."""
+    return optax.join_schedules(
+        [stage.schedule for stage in stages], [stage.start for stage in stages[1:]]
+    )
+
+
+def validation_steps(config: ConfigDict, rows: int, total: int) -> frozenset[int]:
+    """Steps after which to validate; the last one always."""
+    steps = {total}
+    if every := config.validation.every_steps:
+        steps.update(range(every, total, every))
+    if every := config.validation.every_epochs:
+        epoch = every
+        while (end := epoch_end(epoch, rows, config.data.batch_size)) < total:
+            steps.add(end)
+            epoch += every
+    return frozenset(steps)

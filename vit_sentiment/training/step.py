@@ -1,0 +1,133 @@
+"""The training state and the jitted step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from vit_sentiment.models.classifier import HEAD_NAMES, Classifier, Params, normalise
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.training import losses, sharding
+
+BATCH_FIELDS = ("image", "label", "probs", "mask")
+"""What of a `Batch` goes to the devices."""
+TARGETS = ("label", "probs")
+
+
+class TrainState(NamedTuple):
+    """All that a run must remember.
+
+    Attributes:
+      step: int32, steps taken; also the position in the data.
+      params: float32 parameter tree.
+      opt_state: the optimiser's.
+      key: the run's random key; each step folds its number in.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: Any
+    key: jax.Array
+
+
+Metrics = dict[str, jax.Array]
+Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
+
+
+def is_trainable(trainable: str, path: Any) -> bool:
+    """Whether the parameter at a tree path learns in a stage that trains `all` or the `head`."""
+    return trainable == "all" or path[0].key in HEAD_NAMES
+
+
+def init_state(
+    make_params: Callable[[jax.Array], Params],
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    mesh: Mesh,
+) -> TrainState:
+    """A fresh state, each array created where it will live.
+
+    Args:
+      make_params: parameters from a random key; jittable.
+    """
+
+    def init() -> TrainState:
+        init_key, key = jax.random.split(jax.random.key(seed))
+        params = make_params(init_key)
+        return TrainState(jnp.int32(0), params, optimizer.init(params), key)
+
+    shardings = sharding.state_shardings(jax.eval_shape(init), mesh)
+    return jax.jit(init, out_shardings=shardings)()
+
+
+def make_step(
+    description: ModelDescription,
+    optimizer: optax.GradientTransformation,
+    learning_rate: optax.Schedule,
+    config: ConfigDict,
+    weights: np.ndarray,
+    trainable: str,
+    state: TrainState,
+    mesh: Mesh,
+) -> Step:
+    """The jitted step of one stage: (state, batch) to (state, metrics); it consumes the state.
+
+    Frozen parameters are cut out of the gradient, so their backward pass is never computed; their
+    moments stay as they are, as in Keras, where frozen variables have none.
+
+    Args:
+      weights: of the classes, float32 [C].
+      trainable: `all` or `head`.
+      state: any state; its structure gives the shardings.
+    """
+    if config.loss.target not in TARGETS:
+        raise UserError(f"config.loss.target: expected label or probs, found {config.loss.target!r}")
+    model = Classifier(description)
+
+    def loss_of(params: Params, batch: dict[str, jax.Array], key: jax.Array) -> Any:
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, p: p if is_trainable(trainable, path) else jax.lax.stop_gradient(p), params
+        )
+        images = normalise(batch["image"], description)
+        _, logits = model.apply({"params": params}, images, train=True, rngs={"dropout": key})
+        targets = batch["probs"]
+        if config.loss.target == "label":
+            targets = jax.nn.one_hot(batch["label"], description.num_classes)
+        log_probs = losses.log_probabilities(logits, description.output_mask)
+        loss = losses.cross_entropy(
+            log_probs, targets, jnp.asarray(weights), batch["mask"], config.loss.label_smoothing
+        )
+        hits = (log_probs.argmax(-1) == targets.argmax(-1)) & batch["mask"]
+        return loss, hits.sum() / jnp.maximum(batch["mask"].sum(), 1)
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        (loss, accuracy), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, batch, key
+        )
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates = jax.tree_util.tree_map_with_path(
+            lambda path, u: u if is_trainable(trainable, path) else jnp.zeros_like(u), updates
+        )
+        metrics = {
+            "loss": loss,
+            "accuracy": accuracy,
+            "gradient_norm": optax.global_norm(gradients),
+            "learning_rate": jnp.asarray(learning_rate(state.step)),
+        }
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, opt_state, state.key), metrics
+
+    shardings = sharding.state_shardings(state, mesh)
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        in_shardings=(shardings, sharding.rows(mesh)),
+        out_shardings=(shardings, sharding.replicated(mesh)),
+    )
