@@ -328,11 +328,15 @@ def initialise(
         backbone[POSITIONS] = resize_positions(
             backbone[POSITIONS], source.description.grid, description.grid
         )
-    fresh = init_params(description, key)
-    expected, head = trees.split_head(to_disk_names(trees.flatten(fresh)))
+    expected, _ = trees.split_head(to_disk_names(trees.flatten(abstract_params(description))))
     backbone = _with_heads(backbone, expected)
     trees.check(backbone, expected, str(path))
-    return trees.unflatten(to_memory_names({**backbone, **head}))
+
+    @jax.jit  # What is not returned is not computed: the fresh backbone.
+    def fresh_head(key: jax.Array) -> trees.Flat:
+        return trees.split_head(trees.flatten(init_params(description, key)))[1]
+
+    return trees.unflatten(to_memory_names({**backbone, **fresh_head(key)}))
 
 
 def with_positions(params: Params, grid: tuple[int, int], new_grid: tuple[int, int]) -> Params:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import tensorflow_datasets as tfds
-
 from input_pipeline.builder import RecordBuilder
 from input_pipeline.records import Record
 
@@ -15,15 +13,11 @@ class DistilledTweets(RecordBuilder):
     """
 
     def __init__(
-        self,
-        *,
-        name: str,
-        splits: Mapping[str, tuple[int, Callable[[], Iterator[Record]]]],
-        **kwargs,
+        self, *, splits: Mapping[str, tuple[int, Callable[[], Iterator[Record]]]], **kwargs
     ) -> None:
         """Takes the number of records and a function that yields them, for each split."""
         self._splits = splits
-        super().__init__(config=tfds.core.BuilderConfig(name=name), **kwargs)
+        super().__init__(**kwargs)
 
     def splits_to_write(self) -> Sequence[str]:
         return list(self._splits)

@@ -7,9 +7,9 @@ absl's own start-up exits 1 on `--help`, lets stray arguments pass and answers a
 field with a traceback; this module is why ours does not.
 """
 
-import difflib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -66,10 +66,11 @@ def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        raise UserError(_one_line(error)) from error
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
-        # Overrides of the form --config.field=value are applied while flags are parsed.
-        raise UserError(_config_error(error)) from error
+        missing = re.match(r"flag --(\w+)=None: Flag", str(error))
+        message = f"--{missing[1]} is required; see --help" if missing else _one_line(error)
+        raise UserError(message) from error
+    except Exception as error:  # A config file runs, and its overrides apply, during parsing.
+        raise UserError(_config_error(error, argv)) from error
     values = rest[1:]
     if len(values) > len(arguments):
         extra = values[len(arguments)]
@@ -83,37 +84,39 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _config_error(error: Exception) -> str:
-    text = _one_line(error).strip("'\"")
-    overrides = [a for a in sys.argv[1:] if a.startswith("--config.")]
-    return f"in {' '.join(overrides) or '--config'}: {text}"
+def _config_error(error: Exception, argv: list[str]) -> str:
+    """One line for what went wrong in a config file or an override of one of its fields."""
+    text = _one_line(error)
+    overrides = [a for a in argv[1:] if a.startswith("--config.")]
+    if isinstance(error, OSError):
+        return _unloaded("config", error)
+    if overrides and isinstance(error, (AttributeError, KeyError)):
+        advice = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+        field = advice[2] if advice else re.sub(r"\W", "", text)
+        where = next((a for a in overrides if re.search(rf"\.{field}\b", a)), overrides[0])
+        hint = f"; did you mean {advice[1]!r}?" if advice else "; see configs/common.py"
+        return f"{where}: unknown field {field!r}{hint}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    inside = f"--config, at {os.path.relpath(frame.filename)}:{frame.lineno}"
+    return f"{' '.join(overrides) or inside}: {type(error).__name__}: {text}"
+
+
+def _unloaded(name: str, error: OSError) -> str:
+    """ml_collections wraps the reason why it cannot load a file in several lines."""
+    lines = [line.strip() for line in str(error).splitlines() if "Errno" in line]
+    return f"--{name}: {' '.join(lines) or _one_line(error)}"
 
 
 def config_value(flag: flags.FlagHolder[Any]) -> Any:
-    """The config of a `DEFINE_config_file` flag; raises UserError where the file is not usable."""
+    """The config of a `DEFINE_config_file` flag; raises UserError where there is none."""
+    if flag.value is None:
+        raise UserError(f"--{flag.name} is required; see --help")
     try:
-        return flag.value
-    except FileNotFoundError as error:
-        raise UserError(f"--config: no such file: {error.filename or _one_line(error)}") from error
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"--config: cannot be read: {type(error).__name__}: {_one_line(error)}"
-        ) from error
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """`; did you mean X?` for the known word nearest to `word`, or all of them when none is."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
-def choose(what: str, word: str, known: list[str]) -> str:
-    """Returns `word` if it is known; raises UserError that names the nearest otherwise."""
-    if word not in known:
-        raise UserError(f"{what}: unknown value {word!r}{nearest(word, known)}")
-    return word
+        flag.value.items()
+    except OSError as error:
+        # ml_collections notes a file that it cannot load and raises when it is first used.
+        raise UserError(_unloaded(flag.name, error)) from error
+    return flag.value
 
 
 def _help(doc: str, program: str) -> str:

@@ -1,5 +1,6 @@
 """The training state and the jitted step."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,14 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from vit_sentiment.models.classifier import HEAD_NAMES, Classifier, Params, normalise
+from checkpoints import google_npz
+from vit_sentiment.models.classifier import (
+    HEAD_NAMES,
+    Classifier,
+    Params,
+    init_params,
+    normalise,
+)
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import losses, sharding
@@ -45,25 +53,48 @@ def is_trainable(trainable: str, path: Any) -> bool:
     return trainable == "all" or path[0].key in HEAD_NAMES
 
 
+def abstract_state(
+    description: ModelDescription, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """The state as ShapeDtypeStructs with shardings, without computing anything."""
+
+    def init() -> TrainState:
+        key = jax.random.key(0)
+        params = init_params(description, key)
+        return TrainState(jnp.int32(0), params, optimizer.init(params), key)
+
+    shapes = jax.eval_shape(init)
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        shapes,
+        sharding.state_shardings(shapes, mesh),
+    )
+
+
 def init_state(
-    make_params: Callable[[jax.Array], Params],
+    abstract: TrainState,
+    description: ModelDescription,
     optimizer: optax.GradientTransformation,
     seed: int,
-    mesh: Mesh,
+    init_from: str,
 ) -> TrainState:
     """A fresh state, each array created where it will live.
 
     Args:
-      make_params: parameters from a random key; jittable.
+      abstract: what `abstract_state` gives.
+      init_from: an `.npz` checkpoint for the backbone; empty: random weights.
     """
-
-    def init() -> TrainState:
-        init_key, key = jax.random.split(jax.random.key(seed))
-        params = make_params(init_key)
-        return TrainState(jnp.int32(0), params, optimizer.init(params), key)
-
-    shardings = sharding.state_shardings(jax.eval_shape(init), mesh)
-    return jax.jit(init, out_shardings=shardings)()
+    where = jax.tree.map(lambda x: x.sharding, abstract)
+    init_key, key = jax.random.split(jax.random.key(seed))
+    if init_from:
+        params = google_npz.initialise(init_from, description, init_key)
+        params = jax.device_put(params, where.params)
+    else:
+        make = functools.partial(init_params, description)
+        params = jax.jit(make, out_shardings=where.params)(init_key)
+    opt_state = jax.jit(optimizer.init, out_shardings=where.opt_state)(params)
+    step, key = jax.device_put((jnp.int32(0), key), (where.step, where.key))
+    return TrainState(step, params, opt_state, key)
 
 
 def make_step(
@@ -73,7 +104,7 @@ def make_step(
     config: ConfigDict,
     weights: np.ndarray,
     trainable: str,
-    state: TrainState,
+    abstract: TrainState,
     mesh: Mesh,
 ) -> Step:
     """The jitted step of one stage: (state, batch) to (state, metrics); it consumes the state.
@@ -84,7 +115,7 @@ def make_step(
     Args:
       weights: of the classes, float32 [C].
       trainable: `all` or `head`.
-      state: any state; its structure gives the shardings.
+      abstract: what `abstract_state` gives.
     """
     if config.loss.target not in TARGETS:
         raise UserError(f"config.loss.target: expected label or probs, found {config.loss.target!r}")
@@ -124,7 +155,7 @@ def make_step(
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, state.key), metrics
 
-    shardings = sharding.state_shardings(state, mesh)
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
     return jax.jit(
         step,
         donate_argnums=0,

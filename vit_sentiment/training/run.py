@@ -1,0 +1,274 @@
+"""One training run in one workdir: set up or resume, train, say what came out."""
+
+import csv
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from checkpoints import orbax_store, trees
+from input_pipeline.loader import LoadSettings, training_batches
+from input_pipeline.sources import LABELS, Source, open_source
+from vit_sentiment.inference.model import DESCRIPTION_FILE
+from vit_sentiment.models.classifier import count_parameters
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.reporting import manifest
+from vit_sentiment.reporting.metric_log import MetricLog
+from vit_sentiment.runtime import files
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
+from vit_sentiment.training import (
+    losses,
+    optimizers,
+    plan,
+    sharding,
+    step,
+    validation,
+)
+from vit_sentiment.training.loop import Run, train_loop
+
+RUN_FILE = "run.json"
+GROUPS_FILE = "training_groups.npy"
+"""Sorted uint64 hashes of the groups that were trained on; `evaluate` looks for leaks with it."""
+UNREADABLE_FILE = "unreadable.csv"
+
+FREE_FIELDS = (
+    "data.train",
+    "data.validation",
+    "data.data_dir",
+    "data.num_threads",
+    "data.num_workers",
+    "log_every",
+    "keep_latest",
+    "mesh.data",
+    "mesh.fsdp",
+)
+"""Fields that may change between the parts of a run, since its result does not depend on them;
+what the data paths lead to is held by fingerprints."""
+
+
+def train(config: ConfigDict, workdir: pathlib.Path) -> bool:
+    """Trains or resumes the run that `config` describes in `workdir`; whether it is complete.
+
+    Raises:
+      UserError: the config, the data or the workdir do not allow it; the loss is not finite.
+    """
+    train_data, validation_data = _open_data(config)
+    description = plan.describe_model(config, train_data.classes)
+    stages = plan.plan_stages(config, len(train_data))
+    mesh = sharding.make_mesh(config)
+    settings = LoadSettings(
+        image_size=description.image_size,
+        pixel_mode=description.pixel_mode,
+        label=config.data.label,
+        on_error=config.data.on_error,
+        num_threads=config.data.num_threads,
+        num_workers=config.data.num_workers,
+    )
+    labels = train_data.labels_required(config.data.label)
+    weights = losses.class_weights(config.loss.class_weights, labels, description.num_classes)
+    learning_rate = plan.learning_rate(stages)
+    optimizer = optimizers.make_optimizer(config, learning_rate)
+    abstract = step.abstract_state(description, optimizer, mesh)
+    evaluator = validation.make_evaluator(config, description, validation_data, settings, mesh)
+    unreadable = _Unreadable(workdir, train_data)
+    run = Run(
+        stages=stages,
+        steps=[
+            step.make_step(
+                description,
+                optimizer,
+                learning_rate,
+                config,
+                weights,
+                stage.trainable,
+                abstract,
+                mesh,
+            )
+            for stage in stages
+        ],
+        put=lambda batch: sharding.to_devices({f: batch[f] for f in step.BATCH_FIELDS}, mesh),
+        validate=evaluator,
+        score=lambda values: validation.score(config, values),
+        validation_steps=plan.validation_steps(config, len(train_data), stages[-1].stop),
+        batch_size=config.data.batch_size,
+        log_every=config.log_every,
+        unreadable=unreadable.add,
+    )
+    _claim(config, workdir, train_data, validation_data)
+    with orbax_store.Checkpoints(workdir, keep_latest=config.keep_latest) as checkpoints:
+        state = _resume(checkpoints, abstract)
+        if state is None:
+            state = step.init_state(abstract, description, optimizer, config.seed, config.init_from)
+            _write_description(config, workdir, description, state, train_data, validation_data)
+        start, total = int(state.step), stages[-1].stop
+        if start == total:
+            say(f"{workdir}: training is already complete at step {total}")
+            return True
+        _announce(config, description, state, mesh, train_data, validation_data, start, total)
+        loading = training_batches(
+            train_data,
+            settings,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            shuffle=config.data.shuffle,
+            start=start,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+        with loading as batches, MetricLog(workdir, start) as log:
+            state, complete = train_loop(run, state, batches, checkpoints, log)
+    unreadable.write()
+    if complete:
+        say(f"{workdir}: complete at step {total}")
+    else:
+        say(f"{workdir}: stopped and saved at step {int(state.step)}; the same command resumes")
+    return complete
+
+
+def _open_data(config: ConfigDict) -> tuple[Source, Source]:
+    data = config.data
+    if not data.train:
+        raise UserError("config.data.train: expected a dataset, table or folder")
+    if data.label not in LABELS:
+        raise UserError(f"config.data.label: expected {' or '.join(LABELS)}, found {data.label!r}")
+    train_data = open_source(data.train, data.train_split, data_dir=data.data_dir)
+    validation_data = open_source(
+        data.validation or data.train, data.validation_split, data_dir=data.data_dir
+    )
+    if validation_data.classes != train_data.classes:
+        raise UserError(
+            f"classes of {train_data.name} are {train_data.classes}, "
+            f"of {validation_data.name} {validation_data.classes}"
+        )
+    validation_data.labels_required(data.label)
+    return train_data, validation_data
+
+
+def _plain(value: Any) -> Any:
+    """A config as JSON values."""
+    if isinstance(value, ConfigDict):
+        return {key: _plain(item) for key, item in sorted(value.items())}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        pairs = [(f"{prefix}.{k}" if prefix else k, v) for k, v in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        pairs = [(f"{prefix}[{i}]", v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    return {k: leaf for name, item in pairs for k, leaf in _leaves(item, name).items()}
+
+
+def _claim(
+    config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
+) -> None:
+    """Writes what the run is into the workdir, or checks that it is the same as before."""
+    now = {
+        "config": _plain(config),
+        "train": train_data.fingerprint,
+        "validation": validation_data.fingerprint,
+    }
+    path = workdir / RUN_FILE
+    if path.exists():
+        before = files.read_json(path)
+        old, new = _leaves(before), _leaves(json.loads(json.dumps(now)))
+        free = {f"config.{field}" for field in FREE_FIELDS}
+        changed = [k for k in sorted({*old, *new} - free) if old.get(k) != new.get(k)]
+        if changed:
+            shown = "; ".join(f"{k}: was {old.get(k)}, is {new.get(k)}" for k in changed)
+            raise UserError(f"{workdir}: holds another run; choose another workdir. {shown}")
+    elif workdir.exists() and any(workdir.iterdir()):
+        raise UserError(f"{workdir}: not empty and not the workdir of a run (no {RUN_FILE})")
+    if jax.process_index() == 0:
+        files.write_json(path, now)
+
+
+def _resume(
+    checkpoints: orbax_store.Checkpoints, abstract: step.TrainState
+) -> step.TrainState | None:
+    train = {"opt_state": abstract.opt_state, "step": abstract.step, "key": abstract.key}
+    restored = checkpoints.restore_latest(abstract.params, train)
+    if restored is None:
+        return None
+    number, params, rest = restored
+    say(f"resuming at step {number}")
+    return step.TrainState(rest["step"], params, rest["opt_state"], rest["key"])
+
+
+def _write_description(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    description: ModelDescription,
+    state: step.TrainState,
+    train_data: Source,
+    validation_data: Source,
+) -> None:
+    if jax.process_index() != 0:
+        return
+    files.write_json(workdir / DESCRIPTION_FILE, description.to_json())
+    with files.replacing(workdir / GROUPS_FILE) as temporary, open(temporary, "wb") as file:
+        np.save(file, train_data.group_hashes())
+    addressable = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state.params))
+    manifest.write(
+        workdir,
+        config=_plain(config),
+        seed=config.seed,
+        train={"name": train_data.name, "split": train_data.split, "rows": len(train_data)}
+        | {"fingerprint": train_data.fingerprint},
+        validation={"name": validation_data.name, "rows": len(validation_data)}
+        | {"fingerprint": validation_data.fingerprint},
+        initial_weights=trees.model_id(state.params) if addressable else None,
+    )
+
+
+def _announce(
+    config: ConfigDict,
+    description: ModelDescription,
+    state: step.TrainState,
+    mesh: jax.sharding.Mesh,
+    train_data: Source,
+    validation_data: Source,
+    start: int,
+    total: int,
+) -> None:
+    say(
+        f"{count_parameters(state.params):,} parameters, {mesh.size} {jax.devices()[0].device_kind}"
+        f" device(s), {len(train_data)} training and {len(validation_data)} validation photos, "
+        f"label {config.data.label}, steps {start} to {total} of {config.data.batch_size} photos"
+    )
+    if config.assumed:
+        say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
+
+
+class _Unreadable:
+    """Photos that were masked while training, listed once each."""
+
+    def __init__(self, workdir: pathlib.Path, source: Source) -> None:
+        self._path, self._source = workdir / UNREADABLE_FILE, source
+        self._numbers: set[int] = set()
+
+    def add(self, numbers: Sequence[int]) -> None:
+        self._numbers.update(int(number) for number in numbers)
+
+    def write(self) -> None:
+        """Adds them to the list in the workdir and says how many there are."""
+        ids = {self._source.index["id"][number] for number in self._numbers}
+        if self._path.exists():
+            with open(self._path, newline="", encoding="utf-8") as file:
+                ids.update(row[0] for row in list(csv.reader(file))[1:])
+        if ids:
+            with (
+                files.replacing(self._path) as temporary,
+                open(temporary, "w", newline="", encoding="utf-8") as file,
+            ):
+                csv.writer(file).writerows([["id"], *([id_] for id_ in sorted(ids))])
+            say(f"{len(ids)} unreadable photos were masked; listed in {self._path}")

@@ -1,0 +1,80 @@
+"""Validation while training: counts summed on the devices, metrics at the end."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from input_pipeline.loader import LoadSettings, evaluation_batches
+from input_pipeline.sources import Source
+from vit_sentiment.evaluation import metrics
+from vit_sentiment.models.classifier import Classifier, Params, normalise
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.training import losses, sharding
+from vit_sentiment.training.step import BATCH_FIELDS
+
+Evaluator = Callable[[Params], dict[str, float]]
+METRICS = ("macro_f1", "accuracy", "log_loss")
+
+
+def score(config: ConfigDict, values: dict[str, float]) -> float:
+    """What the best checkpoint has most of."""
+    name = config.validation.metric
+    return -values[name] if name == "log_loss" else values[name]
+
+
+def make_evaluator(
+    config: ConfigDict,
+    description: ModelDescription,
+    source: Source,
+    settings: LoadSettings,
+    mesh: Mesh,
+) -> Evaluator:
+    """A function from parameters to accuracy, macro-F1, macro recall and log-loss on `source`.
+
+    The label is the one that `settings` reads: for a distilled student, the teacher's.
+    """
+    if config.validation.metric not in METRICS:
+        known = ", ".join(METRICS)
+        raise UserError(
+            f"config.validation.metric: expected one of {known}, found {config.validation.metric!r}"
+        )
+    model = Classifier(description)
+    classes = description.num_classes
+
+    @jax.jit
+    def count(params: Params, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        images = normalise(batch["image"], description)
+        _, logits = model.apply({"params": params}, images)
+        log_probs = losses.log_probabilities(logits, description.output_mask)
+        gold = jax.nn.one_hot(batch["label"], classes) * batch["mask"][:, None]
+        predicted = jax.nn.one_hot(log_probs.argmax(-1), classes)
+        return gold.T @ predicted, -jnp.sum(gold * log_probs)
+
+    def evaluate(params: Params) -> dict[str, float]:
+        counts, loss = np.zeros((classes, classes)), 0.0
+        loading = evaluation_batches(
+            source,
+            settings,
+            batch_size=config.validation.batch_size,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+        with loading as batches:
+            for batch in batches:
+                fields = {name: batch[name] for name in BATCH_FIELDS}
+                batch_counts, batch_loss = count(params, sharding.to_devices(fields, mesh))
+                counts += np.asarray(batch_counts)
+                loss += float(batch_loss)
+        values = metrics.from_confusion(np.rint(counts).astype(np.int64))
+        names = ("accuracy", "macro_f1", "macro_recall")
+        return {
+            **{name: float(values[name]) for name in names},
+            "log_loss": loss / max(counts.sum(), 1.0),
+        }
+
+    return evaluate
