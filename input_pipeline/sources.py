@@ -161,11 +161,7 @@ def open_source(
     Raises:
       UserError: nothing readable is there, or there is no such split.
     """
-    path = pathlib.Path(name)
-    if not path.exists() and data_dir:
-        path = pathlib.Path(data_dir) / name
-    if not path.exists():
-        raise UserError(f"{name}: no such dataset, table or folder" + (data_dir and f", nor {path}"))
+    path = _locate(name, data_dir)
     folder = _dataset_folder(path)
     if folder is not None:
         return _open_dataset(name, folder, split)
@@ -176,6 +172,23 @@ def open_source(
         orient="row",
     ).drop("split")
     return Source(name, split, tuple(classes), _FileExamples(rows, len(classes)), index)
+
+
+def split_names(name: str, data_dir: str = "") -> list[str]:
+    """The splits of a written dataset; none for a table or a folder of photos."""
+    folder = _dataset_folder(_locate(name, data_dir))
+    if folder is None:
+        return []
+    return list(tfds.builder_from_directory(os.fspath(folder)).info.splits)
+
+
+def _locate(name: str, data_dir: str) -> pathlib.Path:
+    path = pathlib.Path(name)
+    if not path.exists() and data_dir:
+        path = pathlib.Path(data_dir) / name
+    if not path.exists():
+        raise UserError(f"{name}: no such dataset, table or folder" + (data_dir and f", nor {path}"))
+    return path
 
 
 def _dataset_folder(path: pathlib.Path) -> pathlib.Path | None:

@@ -1,0 +1,170 @@
+"""Evaluates a trained model on a labelled split and writes predictions, metrics and a report.
+
+  python -m vit_sentiment.evaluate --workdir=runs/demo/train --data=runs/demo/data/distilled
+  python -m vit_sentiment.evaluate --weights=model.npz --data=photos.csv --out=runs/evaluation
+
+The data is the folder or name of a dataset, a table with columns path and label, or a folder with a
+folder of photos for each class. A student of a text teacher is scored against human labels, and its
+teacher beside it.
+"""
+
+import pathlib
+
+from absl import flags
+
+from vit_sentiment.runtime import startup
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a training run.")
+WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
+GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
+DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.", required=True)
+DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Where datasets are found by name.")
+SPLIT = flags.DEFINE_string("split", None, "Split of a dataset (default: test, or the only one).")
+IMAGES = flags.DEFINE_string("images", None, "Folder that a table's paths are relative to.")
+LABEL = flags.DEFINE_enum(
+    "label",
+    None,
+    ["human_label", "teacher_label"],
+    "What to score against (default: human_label where there are any).",
+)
+OUT = flags.DEFINE_string(
+    "out", None, "Folder of the results (default: evaluation/ below the workdir)."
+)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
+ON_ERROR = flags.DEFINE_enum(
+    "on_error", "fail", ["fail", "skip"], "Unusable photos: fail, or leave out and count."
+)
+REPORT_IMAGES = flags.DEFINE_bool(
+    "report_images", False, "Embed the most confident mistakes in the report."
+)
+
+PREDICTIONS_FILE = "predictions.csv"
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+PROBLEMS_FILE = "problems.csv"
+
+
+def main() -> None:
+    if (WORKDIR.value is None) == (WEIGHTS.value is None):
+        raise UserError("give either --workdir or --weights")
+
+    import jax
+
+    from input_pipeline.problems import Problems
+    from vit_sentiment.evaluation import judge
+    from vit_sentiment.evaluation.report import per_class, report, summary
+    from vit_sentiment.inference.model import load
+    from vit_sentiment.reporting import manifest, metric_log
+    from vit_sentiment.runtime import accelerator, files
+
+    accelerator.prepare()
+    model = load(WORKDIR.value or WEIGHTS.value, checkpoint=CHECKPOINT.value, gelu=GELU.value)
+    problems = Problems(ON_ERROR.value)
+    source = _open(model.description.classes, problems)
+    devices = jax.local_device_count()
+    batch_size = -(-BATCH_SIZE.value // devices) * devices
+    predicted = judge.predictions(model, source, batch_size=batch_size, on_error=ON_ERROR.value)
+    result = judge.judge(source, predicted, LABEL.value or _default_label(source))
+    result["warnings"] = _warnings(source)
+    for text in result["warnings"]:
+        say(f"warning: {text}")
+
+    out = _out(source)
+    facts = {
+        "model": model.source,
+        "model_id": model.model_id,
+        "data": source.name,
+        "split": source.split,
+        "data fingerprint": source.fingerprint,
+        "commit": manifest.commit(),
+    }
+    judge.write_predictions(out / PREDICTIONS_FILE, source, predicted)
+    problems.write(out / PROBLEMS_FILE)
+    files.write_json(out / METRICS_FILE, result)
+    manifest.write(out, **facts, label=result["label"], description=model.description.to_json())
+    title = f"{pathlib.Path(model.source.split(' step ')[0]).name} on {source.name} {source.split}"
+    log = metric_log.read(pathlib.Path(WORKDIR.value)) if WORKDIR.value else []
+    page = report(
+        title.strip(), result, source, predicted, log, facts, with_photos=REPORT_IMAGES.value
+    )
+    files.write_text(out / REPORT_FILE, page)
+    print(f"{model.source} on {source.name} {source.split}, against {result['label']}")
+    _print_table(*summary(result))
+    _print_table(*per_class(result))
+    print(f"report: {out / REPORT_FILE}")
+
+
+def _open(classes, problems):
+    from input_pipeline.records import CLASSES
+    from input_pipeline.sources import open_source, split_names
+
+    splits = split_names(DATA.value, DATA_DIR.value)
+    split = SPLIT.value or ("test" if "test" in splits else "")
+    return open_source(
+        DATA.value,
+        split,
+        data_dir=DATA_DIR.value,
+        images=IMAGES.value,
+        classes=classes or CLASSES,
+        problems=problems,
+    )
+
+
+def _default_label(source) -> str:
+    return "human_label" if (source.labels("human_label") >= 0).any() else "teacher_label"
+
+
+def _warnings(source) -> list[str]:
+    """Leaks: groups that the model has trained on; unknown for weights without a workdir."""
+    import numpy as np
+
+    from vit_sentiment.evaluation.judge import leaked_groups
+    from vit_sentiment.training.run import GROUPS_FILE
+
+    if not WORKDIR.value:
+        return []
+    path = pathlib.Path(WORKDIR.value, GROUPS_FILE)
+    if not path.exists():
+        return [f"{path} is missing, so leaks from the training data cannot be found"]
+    leaked = leaked_groups(np.load(path), source)
+    if not leaked:
+        return []
+    return [
+        f"{leaked} of {source.index['group'].n_unique()} groups (tweets) evaluated here were in the "
+        "training data; these figures do not measure generalisation"
+    ]
+
+
+def _out(source) -> pathlib.Path:
+    if OUT.value:
+        return pathlib.Path(OUT.value)
+    name = "-".join(filter(None, [pathlib.Path(source.name).stem, source.split]))
+    base = pathlib.Path(WORKDIR.value) if WORKDIR.value else pathlib.Path("runs")
+    return base / "evaluation" / name
+
+
+def _print_table(header, rows) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vit_sentiment.reporting.html import cell
+
+    table = Table(*header, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*map(cell, row))
+    Console(width=None if _terminal() else 140).print(table)
+
+
+def _terminal() -> bool:
+    import sys
+
+    return sys.stdout.isatty()
+
+
+if __name__ == "__main__":
+    startup.run(main, __doc__)

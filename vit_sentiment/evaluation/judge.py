@@ -1,0 +1,136 @@
+"""Judging a model on a split: predictions, metrics, the teacher and the majority beside it."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.loader import LoadSettings, evaluation_batches
+from input_pipeline.records import CLASSES, UNKNOWN
+from input_pipeline.sources import Source
+from vit_sentiment.evaluation import metrics
+from vit_sentiment.inference.model import Model, predict
+from vit_sentiment.runtime import files
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import progress
+
+COLUMNS = {name: name[:3].upper() for name in CLASSES}
+"""NEG, NEU, POS: the original's names of the columns of probabilities."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities for every row of a source, in order.
+
+    Attributes:
+      probs: float32 [N, C]; meaningless where `readable` is False.
+      readable: bool [N].
+    """
+
+    probs: np.ndarray
+    readable: np.ndarray
+
+
+def predictions(
+    model: Model, source: Source, *, batch_size: int, on_error: str = "fail"
+) -> Predictions:
+    """Runs the model over a source.
+
+    Raises:
+      UserError: the model's classes are not the source's; a photo is unreadable (`fail`).
+    """
+    description = model.description
+    if not description.num_classes:
+        raise UserError(f"{model.source}: has no head; train one first")
+    if tuple(description.classes) != source.classes:
+        raise UserError(
+            f"{model.source} tells {description.num_classes} classes "
+            f"{list(description.classes)}, {source.name} has {list(source.classes)}"
+        )
+    settings = LoadSettings(
+        description.image_size, description.pixel_mode, "human_label", on_error=on_error
+    )
+    probs = np.zeros((len(source), description.num_classes), np.float32)
+    readable = np.zeros(len(source), np.bool_)
+    with (
+        evaluation_batches(source, settings, batch_size=batch_size) as batches,
+        progress(f"evaluate {source.split}".strip(), len(source), "images") as tick,
+    ):
+        for batch, outputs in predict(model, batches):
+            real = batch["index"] >= 0
+            rows = batch["index"][real]
+            probs[rows] = outputs["probs"][real]
+            readable[rows] = batch["mask"][real]
+            tick(len(rows))
+    return Predictions(probs, readable)
+
+
+def judge(source: Source, predicted: Predictions, label: str) -> dict[str, Any]:
+    """Metrics of the predictions against `label`, with the teacher's on the same rows.
+
+    Args:
+      label: `human_label` or `teacher_label`; rows without one are not scored.
+
+    Returns:
+      JSON values: `model` (see `metrics.evaluate`), `teacher` (the same in short, or None where
+      the label is the teacher's or there is no teacher), `label`, `scored`, `unlabelled` and
+      `unreadable` rows.
+    """
+    gold = source.labels(label)
+    scored = predicted.readable & (gold != UNKNOWN)
+    if not scored.any():
+        raise UserError(f"{source.name}, split {source.split}: no readable row has a {label}")
+    groups = source.index["group"].to_numpy()
+    return {
+        "label": label,
+        "scored": int(scored.sum()),
+        "unlabelled": int((gold == UNKNOWN).sum()),
+        "unreadable": int((~predicted.readable).sum()),
+        "model": metrics.evaluate(
+            gold[scored], predicted.probs[scored], groups[scored], source.classes
+        ),
+        "teacher": _teacher(source, scored, gold) if label == "human_label" else None,
+    }
+
+
+def _teacher(source: Source, scored: np.ndarray, gold: np.ndarray) -> dict[str, Any] | None:
+    labels = source.labels("teacher_label")
+    scored = scored & (labels != UNKNOWN)
+    if not scored.any():
+        return None
+    counts = metrics.confusion_matrix(gold[scored], labels[scored], len(source.classes))
+    values = metrics.from_confusion(counts)
+    return {
+        "rows": int(scored.sum()),
+        **{name: float(values[name]) for name in ("accuracy", "macro_f1", "macro_recall")},
+        "confusion_matrix": counts.tolist(),
+    }
+
+
+def leaked_groups(training: np.ndarray, source: Source) -> int:
+    """How many groups of the source are among the hashes of those that were trained on."""
+    return int(np.isin(source.group_hashes(), training).sum())
+
+
+def write_predictions(
+    path: str | os.PathLike[str], source: Source, predicted: Predictions
+) -> None:
+    """Writes the CSV `path,NEG,NEU,POS,label,error`: one row for each of the source, in order."""
+    names = [COLUMNS.get(name, name) for name in source.classes]
+    with (
+        files.replacing(pathlib.Path(path)) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["path", *names, "label", "error"])
+        for id_, row, readable in zip(
+            source.index["id"], predicted.probs, predicted.readable, strict=True
+        ):
+            if readable:
+                label = source.classes[int(row.argmax())]
+                writer.writerow([id_, *(np.format_float_positional(p) for p in row), label, ""])
+            else:
+                writer.writerow([id_, *("" for _ in names), "", "unreadable"])

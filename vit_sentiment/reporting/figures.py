@@ -1,0 +1,87 @@
+"""Figures of the reports, as inline SVG; readable in print and without colour vision."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",  # Text stays text: searchable, and small.
+    "svg.hashsalt": "vit_sentiment",  # The same figure gives the same bytes.
+}
+
+
+def _svg(figure: Figure, alternative: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{alternative}"', 1)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """Counts [gold, predicted], shaded by their share of the gold class."""
+    matrix = np.asarray(counts)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.2, 3.6))
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(*matrix.shape):
+            axes.text(
+                column,
+                row,
+                f"{matrix[row, column]:,}\n{shares[row, column]:.0%}",
+                ha="center",
+                va="center",
+                color="white" if shares[row, column] > 0.55 else "black",
+            )
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(xlabel="predicted", ylabel="gold")
+        axes.spines[:].set_visible(False)
+        return _svg(figure, "Confusion matrix")
+
+
+def reliability(rows: np.ndarray, confidence: np.ndarray, accuracy: np.ndarray) -> str:
+    """Accuracy against confidence by bin; the area of a point is its share of the rows."""
+    used = rows > 0
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.2, 3.6))
+        axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
+        sizes = 20 + 280 * rows[used] / rows.sum()
+        axes.plot(confidence[used], accuracy[used], color=_BLUE, linewidth=1)
+        axes.scatter(confidence[used], accuracy[used], sizes, color=_BLUE, alpha=0.8)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        axes.legend(frameon=False)
+        return _svg(figure, "Reliability diagram")
+
+
+def training_curves(log: Sequence[Mapping[str, Any]]) -> str:
+    """Loss and accuracy over the steps of a metric log, training and validation."""
+    panels = (
+        ("loss", "train/loss", "validation/log_loss"),
+        ("accuracy", "train/accuracy", "validation/accuracy"),
+    )
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+        for axis, (title, train, validation) in zip(axes, panels, strict=True):
+            for name, label, style in (
+                (train, "training", {"color": _BLUE}),
+                (validation, "validation", {"color": _ORANGE, "marker": "o", "markersize": 3}),
+            ):
+                points = [(row["step"], row[name]) for row in log if name in row]
+                axis.plot(*zip(*points, strict=True), label=label, **style) if points else None
+            axis.set(xlabel="step", ylabel=title)
+            axis.legend(frameon=False)
+        return _svg(figure, "Training curves")
