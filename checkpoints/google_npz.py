@@ -95,7 +95,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
-                raise UserError(f"{path}: not an .npz file (no complete zip archive): {_head(path)}")
+                raise UserError(
+                    f"{path}: not an .npz file (no complete zip archive): {_head(path)}"
+                )
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -292,7 +294,7 @@ def to_params(
 
 
 def _with_heads(flat: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> trees.Flat:
-    """Attention kernels stored as matrices get their head axis; the order of elements is the same."""
+    """Attention kernels stored as matrices get their head axis; elements keep their order."""
 
     def fit(name: str, value: np.ndarray) -> np.ndarray:
         want = expected[name].shape if name in expected else value.shape
@@ -319,7 +321,7 @@ def restore(
 def initialise(
     path: str | os.PathLike[str], description: ModelDescription, key: jax.Array
 ) -> Params:
-    """Parameters for `description` with the file's backbone, its positions resized, a fresh head."""
+    """Parameters for `description`: the file's backbone, positions resized, and a fresh head."""
     flat = read(path)
     # The backbone's fields are the same for every form of GELU: positions are all we ask for.
     source = describe(path, flat, gelu=None, num_heads=description.num_heads)

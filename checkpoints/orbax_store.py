@@ -207,5 +207,3 @@ def tree_spec(tree: Tree) -> Tree:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
         tree,
     )
-
-

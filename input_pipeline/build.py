@@ -81,9 +81,7 @@ def _labelled_images():
         name=NAME.value,
         splits=splits,
         images=IMAGES.value,
-        columns=Columns(
-            PATH_COLUMN.value, LABEL_COLUMN.value, ID_COLUMN.value, GROUP_COLUMN.value
-        ),
+        columns=Columns(PATH_COLUMN.value, LABEL_COLUMN.value, ID_COLUMN.value, GROUP_COLUMN.value),
         classes=tuple(CLASSES.value),
         teacher=LABELS_OF.value == "teacher",
         on_error=ON_ERROR.value,

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN, Record, no_teacher
-from input_pipeline.tables import Columns, Row, read_rows
+from input_pipeline.tables import Row, read_rows
 from vit_sentiment.runtime.errors import UserError
 
 LABELS = ("teacher_label", "human_label")
@@ -165,7 +165,7 @@ def open_source(
     folder = _dataset_folder(path)
     if folder is not None:
         return _open_dataset(name, folder, split)
-    rows = read_rows(path, problems or Problems(), images=images, columns=Columns(), classes=classes)
+    rows = read_rows(path, problems or Problems(), images=images, classes=classes)
     index = pl.DataFrame(
         [("", row.id, row.group, UNKNOWN, row.label, None) for row in rows],
         schema=INDEX_SCHEMA,
@@ -187,7 +187,9 @@ def _locate(name: str, data_dir: str) -> pathlib.Path:
     if not path.exists() and data_dir:
         path = pathlib.Path(data_dir) / name
     if not path.exists():
-        raise UserError(f"{name}: no such dataset, table or folder" + (data_dir and f", nor {path}"))
+        raise UserError(
+            f"{name}: no such dataset, table or folder" + (data_dir and f", nor {path}")
+        )
     return path
 
 

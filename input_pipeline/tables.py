@@ -29,6 +29,9 @@ class Columns:
     group: str = ""
 
 
+DEFAULT_COLUMNS = Columns()
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A labelled photo file; `where` is the file and line that named it."""
@@ -45,7 +48,7 @@ def read_rows(
     problems: Problems,
     *,
     images: str | pathlib.Path | None = None,
-    columns: Columns = Columns(),
+    columns: Columns = DEFAULT_COLUMNS,
     classes: Sequence[str] = CLASSES,
 ) -> list[Row]:
     """Reads a table, or a folder that has a folder of photos for each class.

@@ -29,7 +29,9 @@ HUMAN_LABELS = flags.DEFINE_string(
 OUT = flags.DEFINE_string("out", None, "Folder to write the dataset to.", required=True)
 SEED = flags.DEFINE_integer("seed", 0, "Of the split.")
 SHARPNESS = flags.DEFINE_float(
-    "vader_sharpness", 10.0, "Steepness k of the probabilities made from VADER's compound.",
+    "vader_sharpness",
+    10.0,
+    "Steepness k of the probabilities made from VADER's compound.",
     lower_bound=0.1,
 )
 ON_ERROR = flags.DEFINE_enum(

@@ -133,8 +133,8 @@ def _warnings(source) -> list[str]:
     if not leaked:
         return []
     return [
-        f"{leaked} of {source.index['group'].n_unique()} groups (tweets) evaluated here were in the "
-        "training data; these figures do not measure generalisation"
+        f"{leaked} of {source.index['group'].n_unique()} groups (tweets) evaluated here were in "
+        "the training data; these figures do not measure generalisation"
     ]
 
 

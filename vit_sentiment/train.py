@@ -17,7 +17,9 @@ from ml_collections import config_flags
 from vit_sentiment.runtime import startup
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Run description FILE.py[:arg]; --config.field=value changes a field.",
+    "config",
+    None,
+    "Run description FILE.py[:arg]; --config.field=value changes a field.",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from input_pipeline.builder import RecordBuilder, records_of_rows
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, Record
-from input_pipeline.tables import Columns, Row, read_rows
+from input_pipeline.tables import DEFAULT_COLUMNS, Columns, Row, read_rows
 
 
 @dataclasses.dataclass(eq=False)
@@ -26,7 +26,7 @@ class LabelledImagesConfig(tfds.core.BuilderConfig):
 
     splits: Mapping[str, str] = dataclasses.field(default_factory=dict)
     images: str | None = None
-    columns: Columns = Columns()
+    columns: Columns = DEFAULT_COLUMNS
     classes: Sequence[str] = CLASSES
     teacher: bool = False
     on_error: str = "fail"

@@ -74,9 +74,7 @@ class MvsaSingle(RecordBuilder):
                 )
 
 
-def read_labels(
-    release: pathlib.Path, problems: Problems
-) -> Iterator[tuple[str, str, int, int]]:
+def read_labels(release: pathlib.Path, problems: Problems) -> Iterator[tuple[str, str, int, int]]:
     """Yields (file:line, id, text label, image label) of the release's label file.
 
     Its lines read `ID<TAB>text,image`; some copies have commas throughout. The first line is a

@@ -115,9 +115,7 @@ def leaked_groups(training: np.ndarray, source: Source) -> int:
     return int(np.isin(source.group_hashes(), training).sum())
 
 
-def write_predictions(
-    path: str | os.PathLike[str], source: Source, predicted: Predictions
-) -> None:
+def write_predictions(path: str | os.PathLike[str], source: Source, predicted: Predictions) -> None:
     """Writes the CSV `path,NEG,NEU,POS,label,error`: one row for each of the source, in order."""
     names = [COLUMNS.get(name, name) for name in source.classes]
     with (

@@ -104,9 +104,7 @@ def bootstrap_intervals(
     cells = np.zeros((group.max() + 1, num_classes**2), np.int64)
     np.add.at(cells, (group, gold * num_classes + predicted), 1)
     kinds, how_many = np.unique(cells, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(
-        len(cells), how_many / len(cells), size=samples
-    )
+    draws = np.random.default_rng(seed).multinomial(len(cells), how_many / len(cells), size=samples)
     metrics = from_confusion((draws @ kinds).reshape(samples, num_classes, num_classes))
     return {
         name: tuple(float(q) for q in np.percentile(metrics[name], [2.5, 97.5]))

@@ -24,7 +24,7 @@ def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     header += ["log-loss", "calibration error"]
     low, high = model["interval_95"]["accuracy"]
     rows = [["student" if teacher else "model", model["rows"], model["accuracy"]]]
-    rows[0] += [f"{low:.4f}–{high:.4f}", model["macro_f1"], model["macro_recall"]]
+    rows[0] += [f"{low:.4f} to {high:.4f}", model["macro_f1"], model["macro_recall"]]
     rows[0] += [model["roc_auc"], model["log_loss"], model["calibration_error"]]
     if teacher:
         shown = [teacher["rows"], teacher["accuracy"], None, teacher["macro_f1"]]
@@ -86,7 +86,9 @@ def report(
     if log:
         parts += [
             html.heading("Training"),
-            html.figure(figures.training_curves(log), "Training metrics are averages between rows."),
+            html.figure(
+                figures.training_curves(log), "Training metrics are averages between rows."
+            ),
         ]
     if with_photos:
         parts += [

@@ -34,9 +34,7 @@ class Classifier(nn.Module):
             self.head_hidden = nn.Dense(d.head_hidden, dtype=d.dtype)
             self.head_out = nn.Dense(d.num_classes, dtype=d.dtype)
         elif d.num_classes:
-            self.head = nn.Dense(
-                d.num_classes, dtype=d.dtype, kernel_init=nn.initializers.zeros
-            )
+            self.head = nn.Dense(d.num_classes, dtype=d.dtype, kernel_init=nn.initializers.zeros)
 
     def __call__(
         self, images: jax.Array, *, train: bool = False

@@ -9,8 +9,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
 _STYLE = {
@@ -27,7 +27,9 @@ def _svg(figure: Figure, alternative: str) -> str:
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{alternative}"', 1)
+    return svg[svg.index("<svg") :].replace(
+        "<svg", f'<svg role="img" aria-label="{alternative}"', 1
+    )
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ figure { margin: 1rem 0; display: inline-block; background: white; color: black;
 figure svg { max-width: 100%; height: auto; } figcaption { max-width: 26rem; font-size: .9rem; }
 .warning { border-left: .3rem solid #d9730d; padding: .5rem 1rem; }
 .photos figure { width: 11rem; vertical-align: top; } .photos img { width: 100%; }
-@media print { body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
+@media print { body { max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid } }
 """
 
 
@@ -60,7 +60,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def cell(value: Any) -> str:
     """How a value is written in tables, on a terminal too."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if isinstance(value, float):
         return f"{value:.4f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

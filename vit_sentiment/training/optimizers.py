@@ -8,7 +8,9 @@ from vit_sentiment.runtime.errors import UserError
 NAMES = ("radam", "adamw")
 
 
-def make_optimizer(config: ConfigDict, learning_rate: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(
+    config: ConfigDict, learning_rate: optax.Schedule
+) -> optax.GradientTransformation:
     """Clipping, then the optimiser of `config.optimizer`, with decoupled weight decay."""
     o = config.optimizer
     if o.name == "radam":

@@ -66,7 +66,9 @@ def plan_stages(config: ConfigDict, rows: int) -> list[Stage]:
             raise UserError(f"{where}: has no steps")
         if stage.trainable not in TRAINABLE:
             raise UserError(f"{where}.trainable: expected all or head, found {stage.trainable!r}")
-        stages.append(Stage(stage.trainable, start, start + length, _schedule(stage, length, where)))
+        stages.append(
+            Stage(stage.trainable, start, start + length, _schedule(stage, length, where))
+        )
         start += length
     if not stages:
         raise UserError("config.stages: expected at least one stage")

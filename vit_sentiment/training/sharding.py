@@ -29,9 +29,14 @@ def make_mesh(config: ConfigDict) -> Mesh:
             f"config.mesh: data={config.mesh.data}, fsdp={config.mesh.fsdp} does not make "
             f"{devices} devices"
         )
-    for name, size in (("data", config.data.batch_size), ("validation", config.validation.batch_size)):
+    for name, size in (
+        ("data", config.data.batch_size),
+        ("validation", config.validation.batch_size),
+    ):
         if size < 1 or size % devices:
-            raise UserError(f"config.{name}.batch_size: {size} is not a multiple of {devices} devices")
+            raise UserError(
+                f"config.{name}.batch_size: {size} is not a multiple of {devices} devices"
+            )
     return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 2)
 
 

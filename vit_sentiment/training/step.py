@@ -118,7 +118,9 @@ def make_step(
       abstract: what `abstract_state` gives.
     """
     if config.loss.target not in TARGETS:
-        raise UserError(f"config.loss.target: expected label or probs, found {config.loss.target!r}")
+        raise UserError(
+            f"config.loss.target: expected label or probs, found {config.loss.target!r}"
+        )
     model = Classifier(description)
 
     def loss_of(params: Params, batch: dict[str, jax.Array], key: jax.Array) -> Any:
