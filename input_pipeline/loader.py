@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import signal
 from collections.abc import Iterator
 
 import grain
@@ -136,6 +137,12 @@ def num_batches(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
+def _ignore_ctrl_c(worker: int, workers: int) -> None:
+    """Ctrl-C on a terminal reaches all processes; the main one ends its workers when it has saved."""
+    del worker, workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def _load(
     source: Source, settings: LoadSettings, numbers: grain.MapDataset, process: int, processes: int
@@ -149,7 +156,7 @@ def _load(
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags; a notebook has none.
         dataset = dataset.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=settings.num_workers)
+            grain.MultiprocessingOptions(num_workers=settings.num_workers), _ignore_ctrl_c
         )
     iterator = iter(dataset)
     try:

@@ -10,6 +10,8 @@ TensorBoard files and a manifest.
 """
 
 import pathlib
+import shlex
+import sys
 
 from absl import flags
 from ml_collections import config_flags
@@ -40,7 +42,10 @@ def main() -> None:
     from vit_sentiment.training.run import train
 
     accelerator.prepare()
-    train(config, pathlib.Path(WORKDIR.value))
+    complete = train(config, pathlib.Path(WORKDIR.value))
+    if not complete:
+        command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
+        print(f"stopped and saved; resume with: {command}")
 
 
 if __name__ == "__main__":

@@ -126,12 +126,7 @@ def write_text(rng: np.random.Generator, mood: int) -> str:
 
 
 def draw_tweets(
-    count: int,
-    *,
-    seed: int,
-    size: int = 32,
-    text_noise: float = 0.30,
-    shuffle_texts: bool = False,
+    count: int, *, seed: int, size: int = 32, text_noise: float = 0.30, shuffle_texts: bool = False
 ) -> Iterator[DemoTweet]:
     """Draws tweets 0 to `count` - 1 of a seed, moods uniform.
 

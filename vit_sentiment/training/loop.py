@@ -17,7 +17,6 @@ from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
 from vit_sentiment.training.plan import Stage
 from vit_sentiment.training.step import Step, TrainState
-from vit_sentiment.training.stopping import stop_requests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +49,15 @@ def train_loop(
     batches: Iterator[Batch],
     checkpoints: Checkpoints,
     log: MetricLog,
+    should_stop: Callable[[int], bool],
 ) -> tuple[TrainState, bool]:
     """Trains from `state.step` to the end of the last stage.
 
+    Args:
+      should_stop: whether to save and stop before the step after this one.
+
     Returns:
-      The state, and whether training is complete; it is not when SIGTERM or Ctrl-C came, and then
+      The state, and whether training is complete; it is not when `should_stop` said so, and then
       the state has been saved.
 
     Raises:
@@ -62,16 +65,18 @@ def train_loop(
     """
     step, total = int(state.step), run.stages[-1].stop
     meter = _Meter(run, log)
-    with (
-        stop_requests() as should_stop,
-        progress("train", total * run.batch_size, "images", step * run.batch_size) as tick,
-    ):
+    with progress("train", total * run.batch_size, "images", step * run.batch_size) as tick:
         while step < total:
-            stage = next(n for n, s in enumerate(run.stages) if step < s.stop)
+            if should_stop(step):
+                meter.flush()
+                if checkpoints.latest_step() != step:
+                    _save(checkpoints, state, step, UNSCORED)
+                return state, False
             with meter.waiting():
                 batch = next(batches)
             if not batch["mask"].all():
                 run.unreadable(batch["index"][~batch["mask"]])
+            stage = next(number for number, s in enumerate(run.stages) if step < s.stop)
             state, metrics = run.steps[stage](state, run.put(batch))
             step += 1
             meter.add(step, metrics)
@@ -84,11 +89,6 @@ def train_loop(
                     shown = ", ".join(f"{k} {v:.4f}" for k, v in values.items())
                     say(f"step {step}: validation {shown}")
                     _save(checkpoints, state, step, run.score(values))
-            if should_stop(step) and step < total:
-                meter.flush()
-                if step not in run.validation_steps:
-                    _save(checkpoints, state, step, UNSCORED)
-                return state, False
         meter.flush()
     return state, True
 

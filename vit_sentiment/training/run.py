@@ -1,19 +1,20 @@
 """One training run in one workdir: set up or resume, train, say what came out."""
 
 import csv
+import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from checkpoints import orbax_store, trees
+from checkpoints import google_npz, orbax_store, trees
 from input_pipeline.loader import LoadSettings, training_batches
 from input_pipeline.sources import LABELS, Source, open_source
-from vit_sentiment.inference.model import DESCRIPTION_FILE
+from vit_sentiment.inference.model import DESCRIPTION_FILE, load
 from vit_sentiment.models.classifier import count_parameters
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.reporting import manifest
@@ -30,11 +31,13 @@ from vit_sentiment.training import (
     validation,
 )
 from vit_sentiment.training.loop import Run, train_loop
+from vit_sentiment.training.stopping import stop_requests
 
 RUN_FILE = "run.json"
 GROUPS_FILE = "training_groups.npy"
 """Sorted uint64 hashes of the groups that were trained on; `evaluate` looks for leaks with it."""
 UNREADABLE_FILE = "unreadable.csv"
+BEST_FILE = "best.npz"
 
 FREE_FIELDS = (
     "data.train",
@@ -57,6 +60,11 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> bool:
     Raises:
       UserError: the config, the data or the workdir do not allow it; the loss is not finite.
     """
+    with stop_requests() as should_stop:  # From the start: compiling can take minutes.
+        return _train(config, workdir, should_stop)
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
     train_data, validation_data = _open_data(config)
     description = plan.describe_model(config, train_data.classes)
     stages = plan.plan_stages(config, len(train_data))
@@ -74,7 +82,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> bool:
     learning_rate = plan.learning_rate(stages)
     optimizer = optimizers.make_optimizer(config, learning_rate)
     abstract = step.abstract_state(description, optimizer, mesh)
-    evaluator = validation.make_evaluator(config, description, validation_data, settings, mesh)
+    evaluator = validation.make_evaluator(
+        config,
+        description,
+        validation_data,
+        dataclasses.replace(settings, num_workers=0),  # They take seconds to start each time.
+        mesh,
+    )
     unreadable = _Unreadable(workdir, train_data)
     run = Run(
         stages=stages,
@@ -121,12 +135,13 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> bool:
             processes=jax.process_count(),
         )
         with loading as batches, MetricLog(workdir, start) as log:
-            state, complete = train_loop(run, state, batches, checkpoints, log)
+            state, complete = train_loop(run, state, batches, checkpoints, log, should_stop)
     unreadable.write()
     if complete:
-        say(f"{workdir}: complete at step {total}")
+        _export_best(workdir, description)
+        say(f"{workdir}: complete at step {total}; the best weights are in {BEST_FILE}")
     else:
-        say(f"{workdir}: stopped and saved at step {int(state.step)}; the same command resumes")
+        say(f"{workdir}: stopped and saved at step {int(state.step)}")
     return complete
 
 
@@ -247,6 +262,13 @@ def _announce(
     )
     if config.assumed:
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
+
+
+def _export_best(workdir: pathlib.Path, description: ModelDescription) -> None:
+    """The best weights as one file that every tool for Google's checkpoints reads."""
+    if jax.process_index() == 0:
+        best = load(workdir, checkpoint="best")
+        google_npz.write(workdir / BEST_FILE, best.params, description)
 
 
 class _Unreadable:
