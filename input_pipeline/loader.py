@@ -138,7 +138,7 @@ def num_batches(rows: int, batch_size: int) -> int:
 
 
 def _ignore_ctrl_c(worker: int, workers: int) -> None:
-    """Ctrl-C on a terminal reaches all processes; the main one ends its workers when it has saved."""
+    """Ctrl-C on a terminal reaches all processes; the main one saves first and ends these then."""
     del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

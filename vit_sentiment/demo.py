@@ -24,7 +24,7 @@ from vit_sentiment.runtime.progress import say
 
 OUT = flags.DEFINE_string("out", "runs/demo", "Folder of everything that is written.")
 SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of the tweets, the student and the data order.")
-COUNT = flags.DEFINE_integer("count", 12000, "Tweets to draw.", lower_bound=100)
+COUNT = flags.DEFINE_integer("count", 20000, "Tweets to draw.", lower_bound=100)
 CONFIG = flags.DEFINE_string("config", "configs/demo.py", "Run description of the student.")
 
 

@@ -17,6 +17,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from vit_sentiment.runtime import startup
+from vit_sentiment.runtime.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -25,18 +26,19 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes: jax.distributed finds Slurm, MPI, Kubernetes."
+COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "One of several processes: HOST:PORT of the first, or `auto` under Slurm, MPI or Kubernetes.",
 )
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With HOST:PORT: how many there are.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "With HOST:PORT: which one this is, from 0.")
 
 
 def main() -> None:
     config = startup.config_value(CONFIG)
 
-    import jax
-
-    if DISTRIBUTED.value:
-        jax.distributed.initialize()
+    _join_processes()
 
     from vit_sentiment.runtime import accelerator
     from vit_sentiment.training.run import train
@@ -46,6 +48,18 @@ def main() -> None:
     if not complete:
         command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
         print(f"stopped and saved; resume with: {command}")
+
+
+def _join_processes() -> None:
+    """Must come before anything that touches a device."""
+    import jax
+
+    if COORDINATOR.value == "auto":
+        jax.distributed.initialize()
+    elif COORDINATOR.value:
+        if NUM_PROCESSES.value is None or PROCESS_ID.value is None:
+            raise UserError("--coordinator=HOST:PORT needs --num_processes and --process_id")
+        jax.distributed.initialize(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,14 @@ class MetricLog:
     """Appends rows of metrics; a context manager.
 
     Rows of steps after `resume_step` are dropped at the start: the run that wrote them was
-    interrupted after its last checkpoint, and they are about to be written again.
+    interrupted after its last checkpoint, and they are about to be written again. Of several
+    processes only the first one writes.
     """
 
-    def __init__(self, workdir: pathlib.Path, resume_step: int) -> None:
+    def __init__(self, workdir: pathlib.Path, resume_step: int, process: int = 0) -> None:
+        self._writes = process == 0
+        if not self._writes:
+            return
         path = workdir / FILE
         kept = [row for row in read(workdir) if row["step"] <= resume_step]
         files.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -32,11 +36,14 @@ class MetricLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._board.close()
+        if self._writes:
+            self._file.close()
+            self._board.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes one row: names such as `train/loss` to numbers."""
+        if not self._writes:
+            return
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)

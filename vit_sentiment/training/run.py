@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from checkpoints import google_npz, orbax_store, trees
@@ -122,6 +123,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
         start, total = int(state.step), stages[-1].stop
         if start == total:
             say(f"{workdir}: training is already complete at step {total}")
+            _export_best(workdir, description)
             return True
         _announce(config, description, state, mesh, train_data, validation_data, start, total)
         loading = training_batches(
@@ -134,12 +136,12 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
             process=jax.process_index(),
             processes=jax.process_count(),
         )
-        with loading as batches, MetricLog(workdir, start) as log:
+        with loading as batches, MetricLog(workdir, start, jax.process_index()) as log:
             state, complete = train_loop(run, state, batches, checkpoints, log, should_stop)
     unreadable.write()
     if complete:
+        say(f"{workdir}: complete at step {total}")
         _export_best(workdir, description)
-        say(f"{workdir}: complete at step {total}; the best weights are in {BEST_FILE}")
     else:
         say(f"{workdir}: stopped and saved at step {int(state.step)}")
     return complete
@@ -187,6 +189,14 @@ def _claim(
     config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
 ) -> None:
     """Writes what the run is into the workdir, or checks that it is the same as before."""
+    if jax.process_index() == 0:
+        _claim_first(config, workdir, train_data, validation_data)
+    multihost_utils.sync_global_devices("workdir claimed")
+
+
+def _claim_first(
+    config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
+) -> None:
     now = {
         "config": _plain(config),
         "train": train_data.fingerprint,
@@ -203,8 +213,7 @@ def _claim(
             raise UserError(f"{workdir}: holds another run; choose another workdir. {shown}")
     elif workdir.exists() and any(workdir.iterdir()):
         raise UserError(f"{workdir}: not empty and not the workdir of a run (no {RUN_FILE})")
-    if jax.process_index() == 0:
-        files.write_json(path, now)
+    files.write_json(path, now)
 
 
 def _resume(
@@ -265,17 +274,22 @@ def _announce(
 
 
 def _export_best(workdir: pathlib.Path, description: ModelDescription) -> None:
-    """The best weights as one file that every tool for Google's checkpoints reads."""
-    if jax.process_index() == 0:
+    """The best weights as one file that every tool for Google's checkpoints reads.
+
+    Several processes leave this to the next start of a single one: restoring is a joint effort.
+    """
+    if jax.process_count() == 1 and not (workdir / BEST_FILE).exists():
         best = load(workdir, checkpoint="best")
         google_npz.write(workdir / BEST_FILE, best.params, description)
+        say(f"the best weights are in {workdir / BEST_FILE}")
 
 
 class _Unreadable:
     """Photos that were masked while training, listed once each."""
 
     def __init__(self, workdir: pathlib.Path, source: Source) -> None:
-        self._path, self._source = workdir / UNREADABLE_FILE, source
+        process = f"-{jax.process_index()}" if jax.process_count() > 1 else ""
+        self._path, self._source = workdir / UNREADABLE_FILE.replace(".", f"{process}."), source
         self._numbers: set[int] = set()
 
     def add(self, numbers: Sequence[int]) -> None:

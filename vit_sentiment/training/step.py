@@ -93,7 +93,7 @@ def init_state(
         make = functools.partial(init_params, description)
         params = jax.jit(make, out_shardings=where.params)(init_key)
     opt_state = jax.jit(optimizer.init, out_shardings=where.opt_state)(params)
-    step, key = jax.device_put((jnp.int32(0), key), (where.step, where.key))
+    step, key = jax.jit(lambda: (jnp.int32(0), key), out_shardings=(where.step, where.key))()
     return TrainState(step, params, opt_state, key)
 
 
