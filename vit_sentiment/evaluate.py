@@ -85,7 +85,7 @@ def main() -> None:
     problems.write(out / PROBLEMS_FILE)
     files.write_json(out / METRICS_FILE, result)
     manifest.write(out, **facts, label=result["label"], description=model.description.to_json())
-    title = f"{pathlib.Path(model.source.split(' step ')[0]).name} on {source.name} {source.split}"
+    title = f"{WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
     log = metric_log.read(pathlib.Path(WORKDIR.value)) if WORKDIR.value else []
     page = report(
         title.strip(), result, source, predicted, log, facts, with_photos=REPORT_IMAGES.value

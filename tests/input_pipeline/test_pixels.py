@@ -153,7 +153,9 @@ def test_no_image_is_an_error_of_one_line(data, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("form", "magic"), [("PNG", b"IHDR"), ("JPEG", b"\xff\xc0\x00\x11\x08")])
+@pytest.mark.parametrize(
+    ("form", "magic"), [("PNG", b"IHDR"), ("JPEG", b"\xff\xc0\x00\x11\x08")], ids=["PNG", "JPEG"]
+)
 def test_a_small_file_that_claims_a_huge_picture_takes_no_memory(form, magic):
     data = bytearray(encode(noise(), form))
     start, width = data.index(magic) + len(magic), 4 if form == "PNG" else 2

@@ -1,0 +1,54 @@
+"""Training on eight devices against one; the eight are in another process, eight_devices.py."""
+
+import json
+import math
+import pathlib
+
+import eight_devices
+import numpy as np
+import pytest
+
+MESHES = [f"{data},{fsdp}" for data, fsdp in eight_devices.MESHES]
+
+
+@pytest.fixture(scope="module")
+def eight(run):
+    tests = pathlib.Path(__file__).parents[1]
+    done = run("training.eight_devices", devices=8, cwd=tests)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def one():
+    return eight_devices.train(1, 1)
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_the_first_losses_are_those_of_one_device(eight, one, mesh):
+    assert eight["devices"] == 8
+    np.testing.assert_allclose(eight["meshes"][mesh]["losses"], one["losses"], rtol=0, atol=1e-5)
+    assert one["losses"][-1] < one["losses"][0]
+
+
+@pytest.mark.parametrize(("mesh", "ways"), [("8,1", 1), ("1,8", 8), ("4,2", 2)])
+def test_fsdp_splits_parameters_and_moments(eight, mesh, ways):
+    found = eight["meshes"][mesh]
+    assert len(found["parts"]) == 3
+    for part in found["parts"]:
+        assert math.prod(part) * ways == math.prod(found["shape"])
+
+
+def test_one_device_holds_everything(one):
+    assert set(one["parts"]) == {one["shape"]}
+
+
+@pytest.mark.parametrize("number", range(len(eight_devices.BAD)))
+def test_meshes_and_batches_that_do_not_fit_are_named(eight, number):
+    (field,) = eight_devices.BAD[number]
+    name = field if field.endswith("batch_size") else "mesh"
+    message = eight["refusals"][number]
+    assert message is not None
+    assert message.startswith(f"config.{name}: ")
+    assert "8 devices" in message
+    assert "\n" not in message
