@@ -30,14 +30,27 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-@functools.cache
+def once(make):
+    """Keeps the first result of a function for all later calls."""
+    made = []
+
+    @functools.wraps(make)
+    def get(*args):
+        if not made:
+            made.append(make(*args))
+        return made[0]
+
+    return get
+
+
+@once
 def tweets(tmp_path_factory):
     """Folder of 200 drawn tweets with texts."""
     config = DemoTweetsConfig(name="tiny", count=200)
     return prepare(DemoTweets(config=config, data_dir=tmp_path_factory.mktemp("tweets")))
 
 
-@functools.cache
+@once
 def distilled(tmp_path_factory, run):
     """Folder that the command `distill` wrote from `tweets`: 160, 20 and 20 photos."""
     folder = tmp_path_factory.mktemp("distilled") / "data"
@@ -48,7 +61,7 @@ def distilled(tmp_path_factory, run):
     return folder
 
 
-@functools.cache
+@once
 def trained(tmp_path_factory, run):
     """Workdir of a complete run on `distilled`."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
@@ -84,7 +97,9 @@ def latest_step(workdir):
 
 def saved(workdir, step=None):
     """All arrays of a checkpoint, by path; read by Orbax itself."""
-    folder = workdir.absolute() / "checkpoints" / str(step or latest_step(workdir))
+    folder = (
+        workdir.absolute() / "checkpoints" / str(latest_step(workdir) if step is None else step)
+    )
     arrays = {}
     with ocp.StandardCheckpointer() as reader:
         for item in ("params", "train"):
@@ -112,3 +127,9 @@ def together(calls):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         futures = {name: pool.submit(call) for name, call in calls.items()}
     return {name: future.result() for name, future in futures.items()}
+
+
+def only_split(data, folder, split):
+    """A copy of one split of a distilled dataset, as a dataset with a single split."""
+    source = open_source(str(data), split)
+    return prepare(DistilledTweets(splits={split: (len(source), source.records)}, data_dir=folder))

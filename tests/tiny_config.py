@@ -12,7 +12,7 @@ def get_config():
     config.data.num_threads = 1
     config.stages = (
         common.stage(trainable="head", epochs=1.0, learning_rate=1e-2),
-        common.stage(epochs=3.0, learning_rate=1e-3, schedule="cosine", warmup_steps=5),
+        common.stage(epochs=3.0, learning_rate=1e-3, warmup_steps=5),
     )
     config.validation.batch_size = 16
     config.log_every = 1

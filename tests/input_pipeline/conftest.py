@@ -73,9 +73,9 @@ def build():
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory, build):
-    """A written dataset: splits train (photos 0 to 8) and test (photos 0 to 3), human labels."""
+    """A written dataset: splits train (photos 0 to 8) and test (photos 5 to 8), human labels."""
     root = tmp_path_factory.mktemp("dataset")
     rows = write_photos(root)
     train = write_table(root / "train.csv", rows)
-    test = write_table(root / "test.csv", rows[:4])
+    test = write_table(root / "test.csv", rows[5:])
     return build(root / "data", {"train": str(train), "test": str(test)})

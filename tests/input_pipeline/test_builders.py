@@ -48,7 +48,7 @@ def test_records_come_back_byte_for_byte_and_in_order(dataset, make_photo):
 def test_the_index_beside_the_records_tells_all_but_the_photos(dataset, make_photo):
     index = pl.read_parquet(dataset / "records.parquet")
     assert index["split"].to_list() == ["train"] * 9 + ["test"] * 4
-    numbers = [*range(9), *range(4)]
+    numbers = [*range(9), *range(5, 9)]
     hashes = [hashlib.sha256(make_photo(k)).hexdigest() for k in numbers]
     assert index["sha256"].to_list() == hashes
     assert index["human_label"].to_list() == [k % 3 for k in numbers]
@@ -154,6 +154,15 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_repeated(photos, table, tm
     folder = build(tmp_path / "data", {"train": str(table)})
     assert folder == tmp_path / "data/labelled_images/default/1.0.0"
     assert len(open_source(str(folder))) == 9
+
+
+def test_a_split_of_which_nothing_is_left_is_an_error_that_names_it(photos, table, tmp_path, build):
+    (photos / "broken.jpg").write_bytes(b"broken")
+    (photos / "bad.csv").write_text("path,label\nbroken.jpg,neutral\n")
+    splits = {"train": str(table), "validation": str(photos / "bad.csv")}
+    with pytest.raises(UserError, match="validation"):
+        build(tmp_path / "data", splits, on_error="skip")
+    assert not list((tmp_path / "data").rglob("1.0.0"))
 
 
 def test_a_table_that_cannot_be_read_writes_nothing(tmp_path, build):
@@ -324,10 +333,7 @@ def test_shuffled_texts_are_a_control(drawn, polarity):
 def test_distilled_tweets_keep_both_labels_and_no_text(tmp_path, make_photo):
     probs = np.array([0.5, 0.2, 0.3], np.float32)
     record = Record(make_photo(1), "7-0", "7", probs, teacher_label=0, human_label=2, text="secret")
-    builder = DistilledTweets(
-        splits={"train": (1, lambda: iter([record])), "test": (0, lambda: iter([]))},
-        data_dir=tmp_path,
-    )
+    builder = DistilledTweets(splits={"train": (1, lambda: iter([record]))}, data_dir=tmp_path)
     folder = prepare(builder)
     (found,) = open_source(str(folder), "train").records()
     assert (found.id, found.group, found.teacher_label, found.human_label) == ("7-0", "7", 0, 2)

@@ -213,11 +213,3 @@ def test_a_teachers_label_is_never_in_a_batch_of_human_labels(source):
     for batch in train(source, 7):
         assert (batch["label"] == 2).all()
         assert not batch["probs"].any()
-
-
-def test_leaving_early_ends_the_threads(source):
-    settings = dataclasses.replace(SETTINGS, num_threads=2)
-    with training_batches(source, settings, batch_size=4, seed=0) as iterator:
-        next(iterator)
-    with pytest.raises((StopIteration, ValueError, RuntimeError)):
-        next(iterator)

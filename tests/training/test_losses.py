@@ -13,6 +13,7 @@ LOGITS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 LABELS = np.array([0, 2, 1, 2, 0, 2])
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
 WEIGHTS = np.array([1.9, 1.4, 0.6], np.float32)
+EVEN = np.ones(3, np.float32)
 ALL = np.ones(6, bool)
 
 
@@ -21,7 +22,7 @@ def softmax(logits):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def loss(targets=ONE_HOT, weights=np.ones(3, np.float32), mask=ALL, smoothing=0.0, logits=LOGITS):
+def loss(targets=ONE_HOT, weights=EVEN, mask=ALL, smoothing=0.0, logits=LOGITS):
     log_probs = losses.log_probabilities(jnp.asarray(logits), None)
     return float(losses.cross_entropy(log_probs, targets, weights, mask, smoothing))
 

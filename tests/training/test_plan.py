@@ -27,7 +27,8 @@ def test_stages_in_epochs_and_in_steps_follow_each_other():
 
 
 @pytest.mark.parametrize(
-    ("epochs", "rows", "steps"), [(1.0, 10, 3), (2.0, 10, 5), (3.0, 10, 8), (0.5, 10, 2), (1.0, 3, 1)]
+    ("epochs", "rows", "steps"),
+    [(1.0, 10, 3), (2.0, 10, 5), (3.0, 10, 8), (0.5, 10, 2), (1.0, 3, 1)],
 )
 def test_a_stage_ends_with_the_batch_that_completes_its_last_pass(epochs, rows, steps):
     (stage,) = plan.plan_stages(config({"epochs": epochs}), rows)

@@ -152,7 +152,9 @@ def test_an_all_stage_moves_everything():
     before = host(state.params)
     state, _ = train(state, advance, mesh, small_batches(3))
     # Keys of attention have a bias without effect; weight decay does not move it from zero.
-    still = [name for name, value in host(state.params).items() if np.array_equal(value, before[name])]
+    still = [
+        name for name, value in host(state.params).items() if np.array_equal(value, before[name])
+    ]
     assert still in ([], [f"{BLOCK}/MultiHeadDotProductAttention_0/key/bias"])
 
 

@@ -63,9 +63,7 @@ def reliability(rows: np.ndarray, confidence: np.ndarray, accuracy: np.ndarray) 
         axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
         sizes = 20 + 280 * rows[used] / rows.sum()
         axes.plot(confidence[used], accuracy[used], color=_BLUE, linewidth=1)
-        axes.scatter(
-            confidence[used], accuracy[used], sizes, color=_BLUE, alpha=0.8, clip_on=False
-        )
+        axes.scatter(confidence[used], accuracy[used], sizes, color=_BLUE, alpha=0.8, clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
         axes.legend(frameon=False)
         return _svg(figure, "Reliability diagram")

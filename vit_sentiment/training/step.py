@@ -151,7 +151,7 @@ def make_step(
         metrics = {
             "loss": loss,
             "accuracy": accuracy,
-            "gradient_norm": optax.global_norm(gradients),
+            "gradient_norm": optax.tree.norm(gradients),
             "learning_rate": jnp.asarray(learning_rate(state.step)),
         }
         params = optax.apply_updates(state.params, updates)

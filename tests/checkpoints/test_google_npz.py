@@ -1,0 +1,417 @@
+import io
+import json
+import pickle
+import re
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from checkpoints import google_npz
+from vit_sentiment.inference.model import outputs
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
+
+BLOCK_0 = "Transformer/encoderblock_0/"
+QUERY = BLOCK_0 + "MultiHeadDotProductAttention_1/query/kernel"
+ATTENTION = re.compile(r"Transformer/encoderblock_\d+/MultiHeadDotProductAttention_1/\w+/(\w+)")
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
+def save(path, flat):
+    np.savez(path, **flat)
+    return path
+
+
+def run(description, params, images):
+    return jax.jit(lambda params, images: outputs(description, params, images))(params, images)
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def assert_one_line(error, path):
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def matrices(flat):
+    """The attention stored as matrices and vectors, as converters from other frameworks do."""
+
+    def flatten(name, value):
+        match = ATTENTION.fullmatch(name)
+        if not match or name.endswith("out/bias"):
+            return value
+        if match[1] == "bias":
+            return value.reshape(-1)
+        return (
+            value.reshape(-1, value.shape[-1]) if "/out/" in name else value.reshape(len(value), -1)
+        )
+
+    return {name: flatten(name, value) for name, value in flat.items()}
+
+
+def test_outputs_are_googles(google):
+    path, expected = google
+    described, params = google_npz.restore(path)
+    found = run(described.description, params, expected["images"])
+    np.testing.assert_allclose(found["features"], expected["features"], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5, rtol=0)
+
+
+def test_positions_are_resized_exactly_as_google_does(google):
+    path, expected = google
+    described, params = google_npz.restore(path)
+    description = described.description
+    size = expected["images_resized"].shape[1:3]
+    resized = description.replace(image_size=size)
+    params = google_npz.with_positions(params, description.grid, resized.grid)
+    positions = params["Transformer"]["posembed_input"]["pos_embedding"]
+    np.testing.assert_array_equal(positions, expected["pos_embedding_resized"])
+    found = run(resized, params, expected["images_resized"])
+    np.testing.assert_allclose(found["features"], expected["features_resized"], atol=1e-5, rtol=0)
+
+
+def test_positions_of_a_grid_that_is_not_square_keep_corners_and_class_token():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(1, 1 + 2 * 3, 4)).astype(np.float32)
+    found = google_npz.resize_positions(table, (2, 3), (3, 5))
+    grid = table[0, 1:].reshape(2, 3, 4)
+    wide = np.stack(
+        [grid[:, 0], grid[:, :2].mean(1), grid[:, 1], grid[:, 1:].mean(1), grid[:, 2]], 1
+    )
+    expected = np.stack([wide[0], wide.mean(0), wide[1]])
+    assert found.shape == (1, 16, 4)
+    np.testing.assert_array_equal(found[:, 0], table[:, 0])
+    np.testing.assert_allclose(found[0, 1:].reshape(3, 5, 4), expected, atol=1e-6)
+
+
+def test_the_description_is_told_by_shapes(golden):
+    original, _ = google_npz.restore(golden / "google_original/checkpoint.npz")
+    assert original.description == ModelDescription(
+        image_size=(32, 32), patch_size=8, hidden_size=48, num_layers=2, num_heads=4, mlp_size=96,
+        representation_size=48, num_classes=21, classes=(),
+    )  # fmt: skip
+    augreg, _ = google_npz.restore(golden / "google_augreg/checkpoint.npz")
+    assert augreg.description == ModelDescription(
+        image_size=(48, 48), patch_size=16, hidden_size=64, num_layers=3, num_heads=4,
+        mlp_size=128, num_classes=21, classes=(),
+    )  # fmt: skip
+    assert (original.unknown, augreg.unknown) == ((), ())
+    assert original.kind != augreg.kind
+    assert any("tanh" in fact for fact in original.assumed)
+
+
+def test_a_head_of_zeros_is_told(golden, tmp_path):
+    flat = arrays(golden / "google_original/checkpoint.npz")
+    assert "zeros" not in google_npz.describe("x.npz", flat).kind
+    flat["head/kernel"] = np.zeros_like(flat["head/kernel"])
+    assert "zeros" in google_npz.describe(tmp_path / "x.npz", flat).kind
+
+
+def test_what_is_written_reads_back_identical(google, tmp_path):
+    path, _ = google
+    described, params = google_npz.restore(path)
+    google_npz.write(tmp_path / "model.npz", params, described.description)
+    assert_same(arrays(tmp_path / "model.npz"), arrays(path))
+    again, params_again = google_npz.restore(tmp_path / "model.npz")
+    assert again.description == described.description
+    assert again.unknown == ()
+    jax.tree.map(np.testing.assert_array_equal, params_again, params)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.json", "model.npz"]
+
+
+def test_a_description_tells_what_shapes_cannot(golden, tmp_path):
+    described, params = google_npz.restore(golden / "keras_train/initial.npz", gelu="exact")
+    description = described.description.replace(
+        gelu="exact", layer_norm_epsilon=1e-12, input_range=(0.0, 1.0), output_mask=(1.0, 0.5, 1.0)
+    )
+    google_npz.write(tmp_path / "model.npz", params, description)
+    assert google_npz.restore(tmp_path / "model.npz")[0].description == description
+    assert google_npz.restore(tmp_path / "model.npz", gelu="exact")[0].description == description
+    with pytest.raises(UserError, match="--gelu=tanh contradicts the file, which has exact"):
+        google_npz.restore(tmp_path / "model.npz", gelu="tanh")
+    with pytest.raises(UserError, match=r"--image_size=.*contradicts"):
+        google_npz.restore(tmp_path / "model.npz", image_size=(64, 64))
+
+
+def test_a_description_of_other_weights_is_refused(golden, tmp_path):
+    described, params = google_npz.restore(golden / "google_original/checkpoint.npz")
+    google_npz.write(tmp_path / "model.npz", params, described.description)
+    flat = arrays(tmp_path / "model.npz")
+    flat["cls"] = flat["cls"] + 1
+    save(tmp_path / "model.npz", flat)
+    with pytest.raises(UserError, match=r"model\.json: describes weights \w{16}, .*holds \w{16}"):
+        google_npz.restore(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model_id": "x"}', "null"])
+def test_a_description_that_is_none_is_refused(golden, tmp_path, text):
+    save(tmp_path / "model.npz", arrays(golden / "google_original/checkpoint.npz"))
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(UserError, match=r"model\.json"):
+        google_npz.restore(tmp_path / "model.npz")
+
+
+def test_an_incomplete_description_names_the_field(golden, tmp_path):
+    described, params = google_npz.restore(golden / "google_original/checkpoint.npz")
+    google_npz.write(tmp_path / "model.npz", params, described.description)
+    saved = json.loads((tmp_path / "model.json").read_text())
+    del saved["description"]["patch_size"]
+    (tmp_path / "model.json").write_text(json.dumps(saved))
+    with pytest.raises(UserError, match=r"model\.json: missing fields.*patch_size"):
+        google_npz.restore(tmp_path / "model.npz")
+
+
+def test_the_original_systems_head_with_exact_gelu(golden):
+    """The golden training's loss of the first step, before any update, from our probabilities."""
+    described, params = google_npz.restore(golden / "keras_train/initial.npz", gelu="exact")
+    assert described.unknown == ()
+    assert described.description.head_hidden == 32
+    assert described.description.classes == ("negative", "neutral", "positive")
+    expected = arrays(golden / "keras_train/expected.npz")
+    labels, weights = expected["labels"][0], expected["class_weights"]
+    probs = run(described.description, params, expected["images"][0])["probs"]
+    targets = 0.8 * np.eye(3)[labels] + 0.2 / 3
+    losses = -(targets * np.log(np.asarray(probs, np.float64))).sum(1)
+    loss = (losses * weights[labels]).sum() / 8
+    assert abs(loss - expected["full_losses"][0]) < 1e-5
+    assert abs(loss - expected["head_only_losses"][0]) < 1e-5
+
+
+def test_the_gelu_of_such_a_file_is_unknown_unless_given(golden):
+    described, _ = google_npz.restore(golden / "keras_train/initial.npz")
+    assert described.unknown == ("gelu",)
+
+
+def test_matrix_kernels_need_the_number_of_heads(golden, tmp_path):
+    expected = arrays(golden / "google_augreg/checkpoint.npz")
+    path = save(tmp_path / "model.npz", matrices(expected))
+    assert arrays(path)[QUERY].shape == (64, 64)
+    with pytest.raises(UserError, match="pass --num_heads") as error:
+        google_npz.restore(path)
+    assert_one_line(error, path)
+    described, params = google_npz.restore(path, num_heads=4)
+    assert described.description.num_heads == 4
+    google_npz.write(tmp_path / "again.npz", params, described.description)
+    assert_same(arrays(tmp_path / "again.npz"), expected)
+
+
+def test_what_contradicts_the_file_is_refused(golden):
+    path = golden / "google_augreg/checkpoint.npz"
+    with pytest.raises(UserError, match="--num_heads=8 contradicts the file, which has 4") as error:
+        google_npz.restore(path, num_heads=8)
+    assert_one_line(error, path)
+    assert google_npz.restore(path, num_heads=4)[0].description.num_heads == 4
+    with pytest.raises(UserError, match="pos_embedding"):
+        google_npz.restore(path, image_size=(64, 64))
+
+
+def test_a_grid_that_is_not_square_needs_the_image_size(golden, tmp_path):
+    flat = arrays(golden / "google_original/checkpoint.npz")
+    flat[google_npz.POSITIONS] = flat[google_npz.POSITIONS][:, :13]
+    path = save(tmp_path / "model.npz", flat)
+    with pytest.raises(UserError, match=r"12 positions.*--image_size=HEIGHTxWIDTH") as error:
+        google_npz.restore(path)
+    assert_one_line(error, path)
+    described, _ = google_npz.restore(path, image_size=(24, 32))
+    assert described.description.grid == (3, 4)
+
+
+def test_one_error_lists_all_that_does_not_fit(golden, tmp_path):
+    flat = arrays(golden / "google_original/checkpoint.npz")
+    del flat["cls"], flat[BLOCK_0 + "LayerNorm_2/scale"]
+    flat["Transformer/encoder_norm/gamma"] = np.zeros(48, np.float32)
+    flat["opt/step"] = np.zeros((), np.int32)
+    flat["head/bias"] = np.zeros(20, np.float32)
+    flat[BLOCK_0 + "MlpBlock_3/Dense_1/kernel"] = np.zeros((48, 96), np.float32)
+    flat["embedding/bias"] = np.zeros((1, 47), np.float32)
+    path = save(tmp_path / "model.npz", flat)
+    with pytest.raises(UserError) as error:
+        google_npz.restore(path)
+    text = str(error.value)
+    assert text.startswith(f"{path}: ")
+    assert "2 missing, 2 unexpected, 3 mis-shaped" in text
+    for line in (
+        "missing: cls (1, 1, 48)",
+        f"missing: {BLOCK_0}LayerNorm_2/scale (48,)",
+        "unexpected: Transformer/encoder_norm/gamma (48,)",
+        "unexpected: opt/step ()",
+        "mis-shaped: head/bias: expected (21,), found (20,)",
+        f"mis-shaped: {BLOCK_0}MlpBlock_3/Dense_1/kernel: expected (96, 48), found (48, 96)",
+        "mis-shaped: embedding/bias: expected (48,), found (1, 47)",
+    ):
+        assert f"  {line}\n" in text + "\n"
+    assert len(text.splitlines()) == 8
+
+
+def test_a_missing_block_and_a_missing_head_part_are_listed(golden, tmp_path):
+    flat = arrays(golden / "google_augreg/checkpoint.npz")
+    flat = {name: value for name, value in flat.items() if "encoderblock_1/" not in name}
+    del flat["head/bias"]
+    with pytest.raises(UserError, match="17 missing, 0 unexpected, 0 mis-shaped"):
+        google_npz.restore(save(tmp_path / "model.npz", flat))
+
+
+def test_other_weights_are_told_by_their_keys(tmp_path):
+    path = save(tmp_path / "model.npz", {"conv1/kernel": np.zeros((3, 3)), "fc/bias": np.zeros(3)})
+    with pytest.raises(UserError, match=r"not a ViT checkpoint.*conv1/kernel, fc/bias") as error:
+        google_npz.restore(path)
+    assert_one_line(error, path)
+    with pytest.raises(UserError, match="not a ViT checkpoint"):
+        google_npz.restore(save(tmp_path / "empty.npz", {}))
+
+
+class Trap:
+    """Unpickling it leaves a trace."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def unreadable(kind, folder):
+    path = folder / "weights.npz"
+    valid = io.BytesIO()
+    np.savez(valid, a=np.arange(1000.0), b=np.arange(9))
+    if kind == "objects":
+        np.savez(path, a=np.array([Trap(folder / "trace")], object))
+    elif kind == "objects in .npy":
+        with open(path, "wb") as file:
+            np.save(file, np.array([Trap(folder / "trace")], object), allow_pickle=True)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps({"a": Trap(folder / "trace")}))
+    elif kind == "old pickle":
+        path.write_bytes(pickle.dumps({"a": Trap(folder / "trace")}, protocol=0))
+    elif kind == "text":
+        path.write_text("weights? none here\n")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "HDF5":
+        path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    elif kind == "truncated":
+        path.write_bytes(valid.getvalue()[:-200])
+    elif kind == "cut after the first bytes":
+        path.write_bytes(valid.getvalue()[:3])
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "flipped bit":
+        data = bytearray(valid.getvalue())
+        data[1000] ^= 1
+        path.write_bytes(data)
+    elif kind == "flipped bit, compressed":
+        np.savez_compressed(path, a=np.random.default_rng(0).normal(size=1000))
+        data = bytearray(path.read_bytes())
+        data[90:300] = b"\xff" * 210
+        path.write_bytes(data)
+    elif kind == "zip of other things":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps(Trap(folder / "trace")))
+    elif kind == "zip with another thing":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("embedding/kernel.npy", b"not an array")
+            archive.writestr("README.txt", "weights")
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "objects", "objects in .npy", "pickle", "old pickle", "text", "empty", "HDF5", "truncated",
+        "cut after the first bytes", "folder", "flipped bit", "flipped bit, compressed",
+        "zip of other things", "zip with another thing", "missing",
+    ],
+)  # fmt: skip
+def test_what_is_no_checkpoint_is_an_error_of_one_line(tmp_path, kind):
+    path = unreadable(kind, tmp_path)
+    with pytest.raises(UserError) as error:
+        google_npz.restore(path)
+    assert_one_line(error, path)
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_pickle_and_a_truncated_file_are_called_so(tmp_path):
+    for kind, word in (("pickle", "pickle"), ("truncated", "truncated"), ("empty", "empty")):
+        (tmp_path / kind).mkdir()
+        with pytest.raises(UserError, match=word):
+            google_npz.restore(unreadable(kind, tmp_path / kind))
+
+
+@pytest.mark.parametrize("extra", [b"notes", None])
+def test_a_checkpoint_with_something_else_in_it_is_an_error(golden, tmp_path, extra):
+    path = save(tmp_path / "model.npz", arrays(golden / "google_augreg/checkpoint.npz"))
+    with zipfile.ZipFile(path, "a") as archive:
+        if extra:
+            archive.writestr("README.txt", extra)
+    if extra is None:
+        flat = arrays(path) | {"names": np.array(["a", "b"])}
+        save(path, flat)
+    with pytest.raises(UserError, match=r"README|names"):
+        google_npz.restore(path)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(st.tuples(st.integers(0), st.integers(1, 255)), max_size=4),
+    st.integers(0),
+    st.booleans(),
+)
+def test_damaged_archives_never_raise_anything_else(tmp_path, flips, cut, compressed):
+    buffer = io.BytesIO()
+    write = np.savez_compressed if compressed else np.savez
+    write(buffer, a=np.arange(30, dtype=np.float32), b=np.zeros((2, 3)))
+    data = bytearray(buffer.getvalue())
+    for position, bits in flips:
+        data[position % len(data)] ^= bits
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(data[: len(data) - (cut % len(data) if cut % 3 == 0 else 0)])
+    try:
+        found = google_npz.read(path)
+    except UserError:
+        return
+    assert all(isinstance(value, np.ndarray) for value in found.values())
+
+
+def test_initialise_takes_the_backbone_and_makes_a_fresh_head(google):
+    path, expected = google
+    described, _ = google_npz.restore(path)
+    size = expected["images_resized"].shape[1:3]
+    description = described.description.replace(
+        image_size=size, representation_size=None, num_classes=3, head_hidden=8,
+        classes=("negative", "neutral", "positive"),
+    )  # fmt: skip
+    params = google_npz.initialise(path, description, jax.random.key(0))
+    assert set(params) == {"cls", "embedding", "Transformer", "head_hidden", "head_out"}
+    positions = params["Transformer"]["posembed_input"]["pos_embedding"]
+    np.testing.assert_array_equal(positions, expected["pos_embedding_resized"])
+    found = run(description, params, expected["images_resized"])
+    np.testing.assert_allclose(found["features"], expected["features_resized"], atol=1e-5, rtol=0)
+    assert np.asarray(params["head_out"]["kernel"]).any()
+
+
+def test_initialise_lists_all_that_does_not_fit(golden):
+    path = golden / "google_augreg/checkpoint.npz"
+    description = ModelDescription(
+        image_size=(48, 48), patch_size=16, hidden_size=64, num_layers=4, num_heads=4, mlp_size=32
+    )
+    with pytest.raises(UserError, match="16 missing, 0 unexpected, 9 mis-shaped") as error:
+        google_npz.initialise(path, description, jax.random.key(0))
+    assert str(error.value).startswith(f"{path}: ")

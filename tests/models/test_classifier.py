@@ -1,0 +1,233 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vit_sentiment.models.classifier import (
+    Classifier,
+    abstract_params,
+    count_parameters,
+    init_params,
+    normalise,
+)
+from vit_sentiment.models.description import ModelDescription, sizes
+
+TINY = ModelDescription(
+    image_size=(16, 24), patch_size=8, hidden_size=12, num_layers=2, num_heads=3, mlp_size=20
+)
+HEADS = {
+    "linear": {},
+    "original": {"head_hidden": 5},
+    "ImageNet-21k": {"representation_size": 7, "num_classes": 9, "classes": ()},
+}
+
+
+def numpy_vit(params, images, d):
+    """The model written out: features and logits."""
+
+    def dense(p, x):
+        return x @ p["kernel"] + p["bias"]
+
+    def norm(p, x):
+        x = x - x.mean(-1, keepdims=True)
+        return (
+            x / np.sqrt((x**2).mean(-1, keepdims=True) + d.layer_norm_epsilon) * p["scale"]
+            + (p["bias"])
+        )
+
+    def gelu(form, x):
+        if form == "tanh":
+            return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+        return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
+
+    def attention(p, x):
+        q, k, v = (
+            np.einsum("btd,dhe->bhte", x, p[n]["kernel"]) + p[n]["bias"][:, None]
+            for n in ("query", "key", "value")
+        )
+        weights = np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(d.hidden_size // d.num_heads))
+        mixed = weights / weights.sum(-1, keepdims=True) @ v
+        return np.einsum("bhte,hed->btd", mixed, p["out"]["kernel"]) + p["out"]["bias"]
+
+    (rows, columns), s = d.grid, d.patch_size
+    x = images.reshape(len(images), rows, s, columns, s, 3)
+    x = np.einsum("bysxtc,stcd->byxd", x, params["embedding"]["kernel"])
+    x = (x + params["embedding"]["bias"]).reshape(len(images), rows * columns, -1)
+    x = np.concatenate([np.repeat(params["cls"], len(images), 0), x], 1)
+    encoder = params["Transformer"]
+    x = x + encoder["posembed_input"]["pos_embedding"]
+    for layer in range(d.num_layers):
+        p = encoder[f"encoderblock_{layer}"]
+        x = x + attention(p["MultiHeadDotProductAttention_0"], norm(p["LayerNorm_0"], x))
+        y = gelu(d.gelu, dense(p["MlpBlock_0"]["Dense_0"], norm(p["LayerNorm_1"], x)))
+        x = x + dense(p["MlpBlock_0"]["Dense_1"], y)
+    x = norm(encoder["encoder_norm"], x)
+    features = x[:, 0] if d.pooling == "cls" else x[:, 1:].mean(1)
+    if d.head_hidden:
+        hidden = gelu("tanh", dense(params["head_hidden"], features))
+        return features, dense(params["head_out"], hidden)
+    if d.representation_size:
+        return features, dense(params["head"], np.tanh(dense(params["pre_logits"], features)))
+    return features, dense(params["head"], features)
+
+
+def random_params(description, scale=0.5):
+    """Float64 parameters; the default is large enough that every part of the model tells."""
+    rng = np.random.default_rng(0)
+    shapes = abstract_params(description)
+    return jax.tree.map(lambda leaf: rng.normal(0, scale, leaf.shape), shapes)
+
+
+def apply(description, params, images, **options):
+    params = jax.tree.map(jnp.float32, params)
+    with jax.default_matmul_precision("highest"):
+        return Classifier(description).apply({"params": params}, jnp.float32(images), **options)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(1).uniform(-1, 1, (2, 16, 24, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("B/32", 88_224_232), ("B/16", 86_567_656), ("L/32", 306_535_400), ("L/16", 304_326_632)],
+)
+def test_parameter_counts(name, count):
+    description = ModelDescription(
+        image_size=(224, 224), num_classes=1000, classes=(), **sizes(name)
+    )
+    assert count_parameters(abstract_params(description)) == count
+
+
+@pytest.mark.parametrize(
+    ("head", "gelu", "pooling"),
+    [
+        ("linear", "tanh", "cls"),
+        ("linear", "exact", "mean"),
+        ("original", "exact", "cls"),
+        ("ImageNet-21k", "tanh", "mean"),
+    ],
+)
+def test_outputs_are_those_of_the_model_written_out(images, head, gelu, pooling):
+    description = TINY.replace(**HEADS[head], gelu=gelu, pooling=pooling)
+    params = random_params(description)
+    features, logits = apply(description, params, images)
+    expected_features, expected_logits = numpy_vit(params, images, description)
+    np.testing.assert_allclose(features, expected_features, atol=5e-5, rtol=1e-5)
+    np.testing.assert_allclose(logits, expected_logits, atol=5e-5, rtol=1e-5)
+
+
+def test_the_layer_norms_epsilon_is_the_descriptions(images):
+    description = TINY.replace(layer_norm_epsilon=0.5)
+    params = random_params(description)
+    expected, _ = numpy_vit(params, images, description)
+    np.testing.assert_allclose(apply(description, params, images)[0], expected, atol=5e-5)
+    assert np.abs(apply(TINY, params, images)[0] - expected).max() > 1e-2
+
+
+def test_a_model_without_head_gives_features_alone(images):
+    description = TINY.replace(num_classes=0, classes=())
+    params = random_params(description)
+    assert set(params) == {"cls", "embedding", "Transformer"}
+    features, logits = apply(description, params, images)
+    assert logits is None
+    assert features.shape == (2, 12)
+
+
+BLOCK = {
+    f"{layer}/{name}"
+    for layer, names in {
+        "LayerNorm_0": ("scale", "bias"),
+        "LayerNorm_1": ("scale", "bias"),
+        "MlpBlock_0/Dense_0": ("kernel", "bias"),
+        "MlpBlock_0/Dense_1": ("kernel", "bias"),
+        "MultiHeadDotProductAttention_0/query": ("kernel", "bias"),
+        "MultiHeadDotProductAttention_0/key": ("kernel", "bias"),
+        "MultiHeadDotProductAttention_0/value": ("kernel", "bias"),
+        "MultiHeadDotProductAttention_0/out": ("kernel", "bias"),
+    }.items()
+    for name in names
+}
+BACKBONE = {
+    "cls",
+    "embedding/kernel",
+    "embedding/bias",
+    "Transformer/posembed_input/pos_embedding",
+    "Transformer/encoder_norm/scale",
+    "Transformer/encoder_norm/bias",
+    *(f"Transformer/encoderblock_{layer}/{name}" for layer in range(2) for name in BLOCK),
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "names"),
+    [
+        ("linear", ["head"]),
+        ("original", ["head_hidden", "head_out"]),
+        ("ImageNet-21k", ["pre_logits", "head"]),
+    ],
+)
+def test_names_in_the_tree(head, names):
+    tree = abstract_params(TINY.replace(**HEADS[head]))
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    found = {"/".join(key.key for key in path) for path, _ in paths}
+    assert found == BACKBONE | {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
+
+
+fresh = jax.jit(init_params, static_argnums=0)
+
+
+def test_fresh_parameters_are_those_of_the_key_and_a_linear_head_starts_at_zero():
+    description = TINY.replace(num_layers=1)
+    params = fresh(description, jax.random.key(3))
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    shapes = jax.tree.map(lambda leaf: leaf.shape, params)
+    assert shapes == jax.tree.map(lambda leaf: leaf.shape, abstract_params(description))
+    assert not params["head"]["kernel"].any()
+    kernel = params["embedding"]["kernel"]
+    again, other = (fresh(description, jax.random.key(k))["embedding"]["kernel"] for k in (3, 4))
+    np.testing.assert_array_equal(again, kernel)
+    assert (other != kernel).any()
+
+
+def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(images):
+    single = TINY.replace(num_layers=1)
+    params = random_params(single, scale=0.1)
+    description = single.replace(dtype="bfloat16")
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(abstract_params(description))}
+    assert kinds == {jnp.dtype("float32")}
+    expected = apply(single, params, images)
+    for found, exact in zip(apply(description, params, images), expected, strict=True):
+        assert found.dtype == jnp.float32
+        difference = np.abs(found - exact).max()
+        assert 1e-4 < difference < 0.1
+        np.testing.assert_array_equal(found, found.astype(jnp.bfloat16).astype(jnp.float32))
+
+
+def test_dropout_acts_while_training_alone(images):
+    description = TINY.replace(num_layers=1, dropout=0.5)
+    params = random_params(description)
+    still, _ = apply(description, params, images)
+    np.testing.assert_array_equal(still, apply(description.replace(dropout=0.0), params, images)[0])
+
+    @jax.jit
+    def train(key):
+        return apply(description, params, images, train=True, rngs={"dropout": key})[0]
+
+    dropped = [train(jax.random.key(key)) for key in (0, 0, 1)]
+    np.testing.assert_array_equal(dropped[0], dropped[1])
+    assert (dropped[0] != dropped[2]).any()
+    assert (dropped[0] != still).any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("input_range", [(-1.0, 1.0), (0.0, 1.0), (-2.0, 3.0)])
+def test_pixels_are_mapped_to_the_input_range(dtype, input_range):
+    pixels = np.arange(256).astype(dtype).reshape(1, 16, 16, 1)
+    found = normalise(jnp.asarray(pixels), TINY.replace(input_range=input_range))
+    assert found.dtype == jnp.float32
+    expected = np.interp(np.arange(256), [0, 255], input_range).reshape(1, 16, 16, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,176 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+VERBS = (
+    "vit_sentiment.train", "vit_sentiment.evaluate", "vit_sentiment.distill",
+    "checkpoints.inspect", "input_pipeline.build",
+)  # fmt: skip
+HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
+TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_prints_an_example_and_loads_nothing_heavy(verb):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['x', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module({verb!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as exit_:\n"
+        "    print('code', exit_.code)\n"
+        "print('loaded', *sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    *_, exit_line, loaded = done.stdout.splitlines()
+    assert exit_line == "code 0"
+    assert not HEAVY & set(loaded.split())
+    assert "absl" in loaded.split()
+    assert f"python -m {verb} " in done.stdout
+    assert "\n  --" in done.stdout
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--helpshort", "-help"])
+def test_every_word_for_help_exits_with_0(run, word):
+    done = run("checkpoints.inspect", word)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--forward" in done.stdout
+
+
+def test_help_names_options_with_kind_and_default(run):
+    lines = run("input_pipeline.build", "--help").stdout.splitlines()
+    assert "  --count=INT" in lines
+    assert "(default: 1000)" in lines[lines.index("  --count=INT") + 1]
+    assert "  --shuffle_texts" in lines
+    assert not any("verbosity" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("verb", "args", "parts"),
+    [
+        ("vit_sentiment.evaluate", ["--dta=x"], ["dta", "Did you mean", "data"]),
+        ("input_pipeline.build", ["--cuont=3"], ["cuont", "Did you mean", "count"]),
+        ("vit_sentiment.train", [*TRAIN, "stray"], ["unexpected argument 'stray'"]),
+        ("vit_sentiment.train", [*TRAIN, "seed", "3"], ["unexpected argument 'seed'"]),
+        ("checkpoints.inspect", ["a.npz", "b.npz"], ["unexpected argument 'b.npz'"]),
+        ("checkpoints.inspect", [], ["missing argument FILE"]),
+        ("vit_sentiment.train", TRAIN[:1], ["--workdir is required"]),
+        ("vit_sentiment.train", TRAIN[1:], ["--config is required"]),
+        ("vit_sentiment.distill", ["--out=x"], ["--tweets is required"]),
+        ("vit_sentiment.evaluate", ["--weights=x.npz"], ["--data is required"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.sede=3"],
+         ["--config.sede=3", "unknown field 'sede'", "did you mean 'seed'"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.model.hiden_size=3"],
+         ["--config.model.hiden_size=3", "did you mean 'hidden_size'"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.seed=1", "--config.zzz=3"],
+         ["--config.zzz=3", "unknown field 'zzz'"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.model.zzz.zzz=3"],
+         ["--config.model.zzz.zzz=3", "unknown field 'zzz'"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.stages[7].learning_rate=1"],
+         ["--config.stages[7].learning_rate"]),
+        ("vit_sentiment.train", [*TRAIN, "--config.seed=many"], ["config.seed", "many"]),
+        ("vit_sentiment.train", ["--config=configs/no.py", TRAIN[1]],
+         ["--config", "configs/no.py"]),
+        ("vit_sentiment.train", ["--config=configs/no.py", TRAIN[1], "--config.seed=1"],
+         ["--config", "configs/no.py"]),
+        ("input_pipeline.build", ["--count=0"], ["--count=0"]),
+        ("input_pipeline.build", ["--count=x"], ["--count=x"]),
+        ("checkpoints.inspect", ["x.npz", "--gelu=relu"], ["--gelu=relu", "tanh|exact"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_line(run, verb, args, parts):
+    done = run(verb, *args)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+    assert not (ROOT / "never-made").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("def get_config(:\n", "SyntaxError"),
+        ("import no_such_module\n", "no_such_module"),
+        ("def get_config():\n    return 1 / 0\n", "ZeroDivisionError"),
+    ],
+)
+def test_a_config_file_that_fails_is_told_in_one_line(run, tmp_path, text, part):
+    (tmp_path / "broken.py").write_text(text)
+    done = run("vit_sentiment.train", f"--config={tmp_path / 'broken.py'}", "--workdir=never-made")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert part in done.stderr
+    assert "broken.py" in done.stderr
+
+
+@pytest.fixture
+def verb(tmp_path, run):
+    """A function that runs a module whose main has the given body."""
+
+    def run_verb(body, *args):
+        write_verb(tmp_path, body)
+        return run("verb", *args, cwd=tmp_path)
+
+    return run_verb
+
+
+def write_verb(folder, body):
+    (folder / "verb.py").write_text(
+        "import os, signal, sys\n"
+        "from vit_sentiment.runtime import startup\n"
+        "from vit_sentiment.runtime.errors import UserError\n"
+        f"def main():\n    {body}\n"
+        "startup.run(main, 'doc')\n"
+    )
+
+
+def test_success_is_0(verb):
+    done = verb("print('done')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_users_mistake_is_1_without_a_traceback(verb):
+    done = verb("raise UserError('photo.jpg: empty')")
+    assert (done.returncode, done.stderr) == (1, "error: photo.jpg: empty\n")
+
+
+def test_a_defect_is_2_with_a_traceback(verb):
+    done = verb("raise ValueError('oh')")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.endswith("ValueError: oh\n")
+    assert 'verb.py", line 5' in done.stderr
+
+
+def test_an_interrupt_is_130(verb):
+    done = verb("os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_a_reader_that_goes_away_is_no_error(tmp_path, count):
+    write_verb(tmp_path, f"for _ in range({count}): print('a line')")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "verb"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
