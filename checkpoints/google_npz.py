@@ -100,15 +100,27 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 )
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: _numbers(path, name, archive[name]) for name in archive.files}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: is a folder, expected an .npz file") from error
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        # numpy raises ValueError on object arrays when pickles are not allowed.
+    except UserError:
+        raise
+    except Exception as error:
+        # numpy, zipfile and zlib raise many types on damaged archives, and numpy a ValueError on
+        # object arrays, since pickles are not allowed.
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged or unsupported .npz file: {reason}") from error
+
+
+def _numbers(path: str | os.PathLike[str], name: str, value: Any) -> np.ndarray:
+    """Weights are arrays of numbers; numpy hands out other members of the archive as bytes."""
+    if not isinstance(value, np.ndarray):
+        raise UserError(f"{path}: {name}: not an array, expected an archive of arrays alone")
+    if value.dtype.kind not in "fiu":
+        raise UserError(f"{path}: {name}: expected numbers, found {value.dtype}")
+    return value
 
 
 def _head(path: str | os.PathLike[str]) -> str:

@@ -194,6 +194,8 @@ def damage(folder: pathlib.Path) -> str | None:
         return None
     except UserError:
         return f"{CHECKSUMS} is not readable"
+    if not isinstance(expected, dict):
+        return f"{CHECKSUMS} is not readable"
     found = _hashes(folder)
     if gone := sorted(set(expected) - set(found)):
         return f"{gone[0]} is missing"

@@ -74,9 +74,13 @@ def _labelled_images():
     from input_pipeline.labelled_images import labelled_images_dataset_builder as module
     from input_pipeline.tables import Columns
 
-    splits = dict(_split(text) for text in SPLIT.value)
+    pairs = [_split(text) for text in SPLIT.value]
+    splits = dict(pairs)
     if not splits:
         raise UserError("--split: expected at least one SPLIT=TABLE or SPLIT=FOLDER")
+    if len(splits) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UserError(f"--split: {max(names, key=names.count)!r} is given twice")
     config = module.LabelledImagesConfig(
         name=NAME.value,
         splits=splits,

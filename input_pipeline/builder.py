@@ -92,6 +92,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split: self._generate_examples(split) for split in self.splits_to_write()}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        written = 0
         with progress(f"write {split}", self.count(split), "photos") as tick:
             for number, record in enumerate(self.records(split)):
                 image_hash = hashlib.sha256(record.image).hexdigest()
@@ -108,7 +109,10 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 if self.WITH_TEXT:
                     example |= {"text": record.text, "text_label": record.text_label}
                 yield number, example
+                written += 1
                 tick()
+        if not written:
+            raise UserError(f"split {split!r}: no usable photo, so there is nothing to write")
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         # TFDS renames its temporary folder after this, so the index appears with the records.

@@ -19,7 +19,7 @@ from absl import flags
 
 from input_pipeline import pixels
 from input_pipeline.records import UNKNOWN, Batch
-from input_pipeline.sources import RandomAccess, Source
+from input_pipeline.sources import RandomAccess, Source, UnreadableFile
 from vit_sentiment.runtime.errors import UserError
 
 PADDING = -1
@@ -72,9 +72,10 @@ class _LoadBatch:
             if settings.label == "teacher_label":
                 batch["probs"][slot] = example["teacher_probs"]
             try:
-                batch["image"][slot] = pixels.load(
-                    example["image"], settings.image_size, settings.pixel_mode
-                )
+                image = example["image"]
+                if isinstance(image, UnreadableFile):
+                    raise pixels.DecodeError(image)
+                batch["image"][slot] = pixels.load(image, settings.image_size, settings.pixel_mode)
                 batch["mask"][slot] = True
             except pixels.DecodeError as error:
                 if settings.on_error == "fail":
@@ -86,7 +87,9 @@ class _LoadBatch:
 
 def _local_rows(numbers: np.ndarray, process: int, processes: int) -> np.ndarray:
     """The part of a global batch that one process reads: a contiguous slice."""
-    local = len(numbers) // processes
+    local, rest = divmod(len(numbers), processes)
+    if rest:
+        raise ValueError(f"a batch of {len(numbers)} cannot be shared by {processes} processes")
     return numbers[process * local : (process + 1) * local]
 
 

@@ -16,12 +16,15 @@ cv2.setNumThreads(1)  # Parallelism is over images.
 
 DecodeError = ValueError
 
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
+"""Pillow's limit against small files that claim to be huge pictures; for JPEG it is ours too."""
+
 
 def decode(data: bytes) -> np.ndarray:
     """Decodes the first frame to uint8 [h, w, 3]; EXIF rotation is not applied, alpha is dropped.
 
-    libjpeg's fast integer DCT and fancy upsampling are what TensorFlow uses. JPEG files that the
-    strict decoder refuses, such as CMYK ones, go to Pillow.
+    libjpeg's fast integer DCT and fancy upsampling are what TensorFlow uses. JPEG files that this
+    strict decoder refuses go to Pillow, which knows whether they are damaged or merely unusual.
 
     Raises:
       DecodeError: what is wrong with the file; truncated files are errors.
@@ -30,9 +33,13 @@ def decode(data: bytes) -> np.ndarray:
         raise DecodeError("empty file")
     if data[:2] == b"\xff\xd8":
         try:
-            return simplejpeg.decode_jpeg(data, fastdct=True)
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            if height * width <= MOST_PIXELS:
+                return simplejpeg.decode_jpeg(data, fastdct=True)
         except ValueError:
             pass
+        else:
+            raise DecodeError(f"claims {width}x{height} pixels, more than {MOST_PIXELS:,}")
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith("I;16") or image.mode == "I":
@@ -43,8 +50,10 @@ def decode(data: bytes) -> np.ndarray:
         raise DecodeError("not an image in a known format") from error
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        # Pillow's decoders raise all of these on damaged files.
+    except MemoryError:
+        raise
+    except Exception as error:
+        # On damaged files Pillow's many decoders raise whatever they stumble over.
         raise DecodeError(f"damaged image: {error}") from error
 
 

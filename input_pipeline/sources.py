@@ -31,6 +31,10 @@ class RandomAccess(Protocol):
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[dict[str, Any]]: ...
 
 
+class UnreadableFile(str):
+    """Stands in place of a photo's bytes and says why they cannot be read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """One split of one dataset.
@@ -75,9 +79,9 @@ class Source:
 
     def group_hashes(self) -> np.ndarray:
         """Sorted unique uint64 hashes of the groups."""
-        return np.unique(
-            [int.from_bytes(hashlib.sha256(g.encode()).digest()[:8]) for g in self.index["group"]]
-        ).astype(np.uint64)
+        digests = (hashlib.sha256(group.encode()).digest() for group in self.index["group"])
+        hashes = [int.from_bytes(digest[:8], "big") for digest in digests]
+        return np.unique(np.array(hashes, np.uint64))
 
     def records(self, window: int = 256) -> Iterator[Record]:
         """All records in order."""
@@ -128,8 +132,12 @@ class _FileExamples:
         return [self._example(self.rows[number]) for number in numbers]
 
     def _example(self, row: Row) -> dict[str, Any]:
+        try:
+            image = row.path.read_bytes()
+        except OSError as error:  # It was there when the table was read.
+            image = UnreadableFile(str(error))
         return {
-            "image": row.path.read_bytes(),
+            "image": image,
             "id": row.id,
             "group": row.group,
             "teacher_probs": no_teacher(self.num_classes),
@@ -197,7 +205,7 @@ def _dataset_folder(path: pathlib.Path) -> pathlib.Path | None:
     """The folder with `dataset_info.json` at `path` or the only, newest one below it."""
     if not path.is_dir():
         return None
-    depths = ("", "*/", "*/*/")
+    depths = ("", "*/", "*/*/", "*/*/*/")
     found = [p.parent for depth in depths for p in path.glob(f"{depth}dataset_info.json")]
     found = [p for p in found if not any(part.startswith("incomplete.") for part in p.parts)]
     parents = {p.parent if _VERSION.fullmatch(p.name) else p for p in found}
@@ -213,7 +221,9 @@ def _open_dataset(name: str, folder: pathlib.Path, split: str) -> Source:
     splits = list(builder.info.splits)
     if not split and len(splits) == 1:
         split = splits[0]
-    base = split.split("[")[0]
+    base, *others = {part.split("[")[0].strip() for part in split.split("+")}
+    if others:
+        raise UserError(f"{name}: split {split!r}: unions of splits cannot be read; name one")
     if base not in splits:
         wanted = f"no split {split!r}" if split else "several splits"
         raise UserError(f"{name}: {wanted}; there are: {', '.join(splits)}")
@@ -224,14 +234,16 @@ def _open_dataset(name: str, folder: pathlib.Path, split: str) -> Source:
     decoders = {"image": tfds.decode.SkipDecoding()}
     try:
         data = builder.as_data_source(split, decoders=decoders)
+        numbers = _slice_numbers(builder, split, base)
     except ValueError as error:
         raise UserError(f"{name}: split {split!r}: {' '.join(str(error).split())}") from error
+    if not numbers:
+        raise UserError(f"{name}: split {split!r} has no records")
     index_path = folder / INDEX_FILE
     if not index_path.exists():
         raise UserError(f"{folder}: lacks {INDEX_FILE}; was the dataset copied completely?")
     index = pl.read_parquet(index_path).filter(pl.col("split") == base).drop("split")
     if split != base:
-        numbers = _slice_numbers(builder, split, base)
         index = index[numbers]
     if len(index) != len(data):
         raise UserError(f"{folder}: {INDEX_FILE} has {len(index)} rows for {len(data)} records")

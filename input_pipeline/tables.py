@@ -126,7 +126,13 @@ def _table_rows(
                 raise UserError(f"{path}: no column {name!r}; found: {', '.join(row)}")
         file = row[columns.path]
         id_ = row[columns.id] if columns.id else file
-        yield root / file, row[label_column], id_, row.get(columns.group, ""), where
+        yield (
+            root / file,
+            row[label_column],
+            id_,
+            row[columns.group] if columns.group else "",
+            where,
+        )
 
 
 def read_table(

@@ -9,6 +9,7 @@ from input_pipeline.builder import RecordBuilder, records_of_rows
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, Record
 from input_pipeline.tables import DEFAULT_COLUMNS, Columns, Row, read_rows
+from vit_sentiment.runtime.progress import say
 
 
 @dataclasses.dataclass(eq=False)
@@ -56,6 +57,10 @@ class LabelledImages(RecordBuilder):
             )
             for split, path in config.splits.items()
         }
+        files = [{row.path.resolve() for row in rows} for rows in self._rows.values()]
+        shared = sum(map(len, files)) - len(set().union(*files))
+        if shared:
+            say(f"warning: {shared} photo files are in more than one split; figures will flatter")
         return list(self._rows)
 
     def count(self, split: str) -> int:

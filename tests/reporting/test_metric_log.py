@@ -59,9 +59,8 @@ def events(workdir):
         while at < len(data):
             length = int.from_bytes(data[at : at + 8], "little")
             event = event_pb2.Event.FromString(data[at + 12 : at + 12 + length])
-            yield from (
-                (event.step, value.tag, value.simple_value) for value in event.summary.value
-            )
+            for value in event.summary.value:
+                yield event.step, value.tag, value.simple_value
             at += length + 16
 
 

@@ -7,7 +7,6 @@ absl's own start-up exits 1 on `--help`, lets stray arguments pass and answers a
 field with a traceback; this module is why ours does not.
 """
 
-import inspect
 import os
 import re
 import sys
@@ -120,7 +119,7 @@ def config_value(flag: flags.FlagHolder[Any]) -> Any:
 
 
 def _help(doc: str, program: str) -> str:
-    lines = [inspect.cleandoc(doc), "", "Options:"]
+    lines = [doc.strip(), "", "Options:"]
     for flag in sorted(flags.FLAGS.get_key_flags_for_module(program), key=lambda f: f.name):
         default = "" if flag.default in (None, "") else f" (default: {flag.default})"
         kind = "" if flag.boolean else f"={flag.flag_type().upper()}"

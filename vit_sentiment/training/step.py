@@ -49,8 +49,13 @@ Step = Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]
 
 
 def is_trainable(trainable: str, path: Any) -> bool:
-    """Whether the parameter at a tree path learns in a stage that trains `all` or the `head`."""
-    return trainable == "all" or path[0].key in HEAD_NAMES
+    """Whether the leaf at a tree path changes in a stage that trains `all` or the `head`.
+
+    The path leads to a parameter, or to an optimiser's moment of one, which is below the same
+    names; what belongs to no parameter, such as a count of steps, always changes.
+    """
+    names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
+    return trainable == "all" or not names or names[0] in HEAD_NAMES
 
 
 def abstract_state(
@@ -145,6 +150,11 @@ def make_step(
             state.params, batch, key
         )
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        opt_state = jax.tree_util.tree_map_with_path(
+            lambda path, new, old: new if is_trainable(trainable, path) else old,
+            opt_state,
+            state.opt_state,
+        )
         updates = jax.tree_util.tree_map_with_path(
             lambda path, u: u if is_trainable(trainable, path) else jnp.zeros_like(u), updates
         )
