@@ -259,6 +259,6 @@ def _slice_numbers(builder: Any, split: str, base: str) -> list[int]:
     for part in builder.info.splits[split].file_instructions:
         shard = int(re.search(r"-(\d{5})-of-\d{5}", part.filename)[1])
         first = int(starts[shard]) + part.skip
-        take = part.take if part.take >= 0 else lengths[shard] - part.skip
+        take = lengths[shard] - part.skip if part.take == -1 else part.take
         numbers.extend(range(first, first + take))
     return numbers
