@@ -35,9 +35,9 @@ def split_groups(table: pl.DataFrame, group: str, label: str, seed: int) -> dict
             stratify=labels[held_out],
         )
     except ValueError as error:
-        counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+        counts = [int(np.sum(labels == value)) for value in np.unique(labels)]
         raise UserError(
-            f"cannot split {len(names)} tweets with label counts {counts} into "
+            f"cannot split {len(names)} tweets, {counts} of each label, into "
             f"{'/'.join(f'{share:.0%}' for share in SHARES.values())}: {error}"
         ) from error
     parts = {"train": train, "validation": validation, "test": test}

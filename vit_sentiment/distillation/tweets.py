@@ -65,6 +65,8 @@ def read_tweets(
       UserError: a file is missing or lacks a column; no tweet with a photo is left.
     """
     path = pathlib.Path(tweets)
+    if not path.exists():
+        raise UserError(f"{tweets}: no such file, folder or dataset")
     if path.is_dir() and not (path / TEXTS_FILE).exists():
         return _from_dataset(tweets)
     return _from_crawl(path, problems, images, human_labels)

@@ -142,12 +142,14 @@ class _Meter:
         step, metrics = self._pending
         self._pending = None
         row = {name: float(value) for name, value in metrics.items()}
-        if not math.isfinite(row["loss"]):
-            raise UserError(
-                f"the loss is {row['loss']} at step {step}; no checkpoint holds this step. Lower "
-                "the learning rate, lengthen the warm-up, or clip gradients "
-                "(config.optimizer.clip_norm)"
-            )
+        for name, value in row.items():
+            # The loss is that of the parameters before the step, the update is what changes them.
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the {name.replace('_', ' ')} is {value} at step {step}; no checkpoint holds "
+                    "this step. Lower the learning rate, lengthen the warm-up, or clip gradients "
+                    "(config.optimizer.clip_norm)"
+                )
         self._rows.append(row)
         if step % self._run.log_every == 0 or step == self._run.stages[-1].stop:
             self._write(step)

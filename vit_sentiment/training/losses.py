@@ -34,7 +34,7 @@ def class_weights(text: str, labels: np.ndarray, num_classes: int) -> np.ndarray
         weights = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
         weights = np.empty(0, np.float32)
-    if len(weights) != num_classes or not np.all(weights >= 0):
+    if len(weights) != num_classes or not np.all(np.isfinite(weights) & (weights >= 0)):
         raise UserError(
             f"loss.class_weights: expected none, balanced or {num_classes} numbers >= 0 with "
             f"commas between, found {text!r}"

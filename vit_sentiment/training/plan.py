@@ -53,15 +53,17 @@ def epoch_end(epochs: float, rows: int, batch_size: int) -> int:
 def plan_stages(config: ConfigDict, rows: int) -> list[Stage]:
     """The stages one after another; a stage in epochs ends where whole passes would end."""
     stages: list[Stage] = []
-    start = 0
+    start, passes = 0, 0.0
     for number, stage in enumerate(config.stages):
         where = f"config.stages[{number}]"
         if (stage.epochs is None) == (stage.steps is None):
             raise UserError(f"{where}: set either epochs or steps")
-        length = stage.steps or 0
         if stage.epochs is not None:
-            passed = start * config.data.batch_size / rows
-            length = epoch_end(passed + stage.epochs, rows, config.data.batch_size) - start
+            passes += stage.epochs
+            length = epoch_end(passes, rows, config.data.batch_size) - start
+        else:
+            length = stage.steps
+            passes = (start + length) * config.data.batch_size / rows
         if length < 1:
             raise UserError(f"{where}: has no steps")
         if stage.trainable not in TRAINABLE:

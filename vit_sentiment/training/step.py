@@ -162,6 +162,7 @@ def make_step(
             "loss": loss,
             "accuracy": accuracy,
             "gradient_norm": optax.tree.norm(gradients),
+            "update_norm": optax.tree.norm(updates),
             "learning_rate": jnp.asarray(learning_rate(state.step)),
         }
         params = optax.apply_updates(state.params, updates)
