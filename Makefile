@@ -25,7 +25,7 @@ demo-seeds: $(STAMP)
 	$(BIN)/python -m vit_sentiment.demo --out=runs/demo-seeds --seeds=0,1,2
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

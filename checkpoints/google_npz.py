@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.ndimage
 
 from checkpoints import trees
 from vit_sentiment.models.classifier import Params, abstract_params, init_params
@@ -370,6 +369,8 @@ def resize_positions(
     """
     if grid == new_grid:
         return table
+    import scipy.ndimage  # Takes a while, and most loads do not resize.
+
     first, rest = table[:, :1], table[0, 1:].reshape(*grid, -1)
     factors = (new_grid[0] / grid[0], new_grid[1] / grid[1], 1)
     zoomed = scipy.ndimage.zoom(rest, factors, order=1)

@@ -239,8 +239,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(distilled, tmp_pat
     )
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    step = rows(tmp_path / "run", "train/loss")[-1][0] + 1
-    assert f"at step {step};" in line
+    logged = [0, *(step for step, _ in rows(tmp_path / "run", "train/loss"))]
+    assert f"at step {logged[-1] + 1}:" in line
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
 
 
@@ -248,7 +248,7 @@ def test_no_checkpoint_holds_a_state_that_is_not_finite(distilled, tmp_path):
     """The loss is of the parameters before the step: still finite when they no longer are."""
     config = tiny.config(distilled, validation__every_steps=1)
     config.stages[0].learning_rate = 1e39
-    with pytest.raises(UserError, match="at step 2"):
+    with pytest.raises(UserError, match="at step 1:"):
         training_run.train(config, tmp_path / "run")
     for folder in (tmp_path / "run" / "checkpoints").glob("[0-9]*"):
         state = tiny.saved(tmp_path / "run", int(folder.name))
@@ -264,7 +264,8 @@ def loop(tmp_path, scores, losses=None, should_stop=lambda step: False, **settin
         number = int(state.step)
         loss = losses[number] if losses else 1.0
         state = state._replace(step=state.step + 1, params={"w": state.params["w"] + 1})
-        return state, {"loss": jnp.float32(loss), "learning_rate": jnp.float32(0.1)}
+        metrics = {"loss": loss, "learning_rate": 0.1, "gradient_norm": 1.0, "update_norm": 1.0}
+        return state, {name: jnp.float32(value) for name, value in metrics.items()}
 
     run = Run(
         stages=[Stage("all", 0, total, lambda step: 0.1)],
@@ -308,7 +309,7 @@ def test_the_best_of_a_real_run_is_the_step_with_the_highest_metric(trained):
 
 def test_the_step_of_a_loss_that_is_not_finite_is_named_and_not_saved(tmp_path):
     losses = [1.0, 1.0, 1.0, float("nan"), 1.0, 1.0]
-    with pytest.raises(UserError, match="the loss is nan at step 4"):
+    with pytest.raises(UserError, match="at step 4: the loss is nan"):
         loop(tmp_path, [0.1, 0.2, 0.3], losses)
     assert steps_on_disk(tmp_path) == [2]
 
@@ -329,7 +330,7 @@ def test_the_loop_saves_where_it_is_asked_to_stop(tmp_path, at):
 
 def test_a_step_that_is_not_finite_is_not_saved_when_asked_to_stop(tmp_path):
     losses = [1.0, 1.0, float("inf"), 1.0]
-    with pytest.raises(UserError, match="the loss is inf at step 3"):
+    with pytest.raises(UserError, match="at step 3: the loss is inf"):
         loop(tmp_path, [0.1, 0.2], losses, should_stop=lambda step: step == 3)
     assert steps_on_disk(tmp_path) == [2]
 

@@ -1,11 +1,13 @@
-"""Metrics of a classifier: exact, from counts; what is not a count comes from scikit-learn."""
+"""Metrics of a classifier: exact, from counts; what is not a count comes from scikit-learn.
+
+scikit-learn is imported where it is used: it takes half a second, and training needs only counts.
+"""
 
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import sklearn.metrics
 
 ECE_BINS = 15
 """Equal-width bins of the calibration error, as in Guo et al. 2017 (arXiv 1706.04599)."""
@@ -48,6 +50,8 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 def roc_auc(gold: np.ndarray, probs: np.ndarray) -> float | None:
     """Mean of the one-against-the-rest areas of the classes that occur; None for fewer than two."""
+    import sklearn.metrics
+
     classes = [c for c in range(probs.shape[1]) if 0 < np.sum(gold == c) < len(gold)]
     if not classes:
         return None
@@ -56,6 +60,8 @@ def roc_auc(gold: np.ndarray, probs: np.ndarray) -> float | None:
 
 def log_loss(gold: np.ndarray, probs: np.ndarray) -> float:
     """Mean negative log probability of the gold class, in nats."""
+    import sklearn.metrics
+
     with warnings.catch_warnings():
         # Probabilities of masked models do not sum to one, and need not.
         warnings.filterwarnings("ignore", message="The y_prob values do not sum to one")

@@ -142,14 +142,15 @@ class _Meter:
         step, metrics = self._pending
         self._pending = None
         row = {name: float(value) for name, value in metrics.items()}
-        for name, value in row.items():
-            # The loss is that of the parameters before the step, the update is what changes them.
-            if not math.isfinite(value):
-                raise UserError(
-                    f"the {name.replace('_', ' ')} is {value} at step {step}; no checkpoint holds "
-                    "this step. Lower the learning rate, lengthen the warm-up, or clip gradients "
-                    "(config.optimizer.clip_norm)"
-                )
+        # The loss is that of the parameters before the step, the update is what changes them.
+        loss, gradient, update = (row[k] for k in ("loss", "gradient_norm", "update_norm"))
+        if not all(map(math.isfinite, (loss, gradient, update))):
+            raise UserError(
+                f"NaN or infinity at step {step}: the loss is {loss}, the norm of the gradient "
+                f"{gradient}, of the update {update}; no checkpoint holds this step. Lower the "
+                "learning rate, lengthen the warm-up, or clip gradients "
+                "(config.optimizer.clip_norm)"
+            )
         self._rows.append(row)
         if step % self._run.log_every == 0 or step == self._run.stages[-1].stop:
             self._write(step)
