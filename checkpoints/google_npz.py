@@ -27,6 +27,10 @@ from vit_sentiment.models.classifier import Params, abstract_params, init_params
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
+
+_MOST_KEYS = 20
+"""Keys of a foreign file that an error names."""
 
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 
@@ -57,6 +61,12 @@ class Described:
     derived: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+
+def ask_for(described: Described) -> str:
+    """What the user must tell of a file that does not."""
+    flags = ", ".join(f"--{name}" for name in described.unknown)
+    return f"the file cannot tell {', '.join(described.unknown)}; pass {flags}"
 
 
 def _rename(flat: Mapping[str, Any], renames: Iterable[tuple[str, str]]) -> trees.Flat:
@@ -93,12 +103,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     try:
         with open(path, "rb") as file:
-            if not zipfile.is_zipfile(file):
+            if file.read(2) != b"PK" or not zipfile.is_zipfile(file):
                 raise UserError(
                     f"{path}: not an .npz file (no complete zip archive): {_head(path)}"
                 )
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
+                if len(set(archive.files)) < len(archive.files):
+                    raise UserError(f"{path}: an array is in it twice")
                 return {name: _numbers(path, name, archive[name]) for name in archive.files}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
@@ -141,12 +153,13 @@ def _description_path(path: str | os.PathLike[str]) -> pathlib.Path:
 def write(path: str | os.PathLike[str], params: Params, description: ModelDescription) -> None:
     """Writes `path` (.npz, released names) and the model description beside it (.json)."""
     host = jax.tree.map(np.asarray, params)
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **to_disk_names(trees.flatten(host)))
+    # The description first: weights without one would be guessed at.
     files.write_json(
         _description_path(path),
         {"model_id": trees.model_id(host), "description": description.to_json()},
     )
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **to_disk_names(trees.flatten(host)))
 
 
 def describe(
@@ -201,7 +214,7 @@ def _most_common(values: Iterable[int], default: int) -> int:
 
 def _width(shapes: Mapping[str, tuple[int, ...]], layer: str) -> int:
     """Output width of a Dense layer, 0 where there is none."""
-    shape = shapes.get(f"{layer}/kernel") or (0,)
+    shape = shapes.get(f"{layer}/kernel") or shapes.get(f"{layer}/bias") or (0,)
     return shape[-1]
 
 
@@ -214,11 +227,13 @@ def _described_by_shapes(
 ) -> Described:
     shapes = {name: np.shape(value) for name, value in flat.items()}
     blocks = [(int(m[2]), m[3], shapes[m[0]]) for m in map(_BLOCK.fullmatch, shapes) if m]
-    if not blocks and "embedding/kernel" not in shapes:
-        keys = ", ".join(sorted(shapes)) or "none"
+    if not blocks:
+        keys = ", ".join(sorted(shapes)[:_MOST_KEYS]) or "none"
+        if len(shapes) > _MOST_KEYS:
+            keys += f" and {len(shapes) - _MOST_KEYS} more"
         raise UserError(
-            f"{path}: not a ViT checkpoint: expected keys such as embedding/kernel and "
-            f"Transformer/encoderblock_0/..., found: {keys}"
+            f"{path}: not a ViT checkpoint: expected encoder blocks such as "
+            f"Transformer/encoderblock_0/LayerNorm_0/scale, found: {keys}"
         )
     # One wrong array must not hide the others: sizes are decided by the majority, then every
     # array is compared with what they imply.
@@ -237,30 +252,36 @@ def _described_by_shapes(
     patch_shape = shapes.get("embedding/kernel", ())
     patch = patch_shape[0] if len(patch_shape) == 4 else 1
     positions = shapes.get(POSITIONS, ())
-    tokens = positions[1] - 1 if len(positions) == 3 else 1
+    tokens = max(1, positions[1] - 1) if len(positions) == 3 else 1
     if image_size is None:
         side = math.isqrt(tokens)
         if side * side != tokens:
             raise UserError(
-                f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH"
+                f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
+                "(in a config: init_image_size)"
             )
         image_size = (side * patch, side * patch)
     pre_logits, head_hidden = _width(shapes, "pre_logits"), _width(shapes, "head_hidden")
     output = _width(shapes, "head_out" if head_hidden else "head")
     three = output == 3
-    description = ModelDescription(
-        image_size=image_size,
-        patch_size=patch,
-        hidden_size=hidden,
-        num_layers=max((layer for layer, _, _ in blocks), default=0) + 1,
-        num_heads=heads,
-        mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
-        gelu=gelu or "tanh",
-        representation_size=pre_logits or None,
-        head_hidden=head_hidden or None,
-        num_classes=output,
-        classes=ModelDescription.classes if three else (),
-    )
+    numbers = {layer for layer, _, _ in blocks}
+    try:
+        description = ModelDescription(
+            image_size=image_size,
+            patch_size=patch,
+            hidden_size=hidden,
+            # A gap is a missing block, but a wild number is a wrong name.
+            num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
+            num_heads=heads,
+            mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
+            gelu=gelu or "tanh",
+            representation_size=pre_logits or None,
+            head_hidden=head_hidden or None,
+            num_classes=output,
+            classes=ModelDescription.classes if three else (),
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     kind, assumed, unknown = _conventions(flat, description, gelu)
     derived = (
         f"sizes, patch and heads from shapes; {description.num_layers} blocks",
@@ -274,7 +295,9 @@ def _described_by_shapes(
 def _conventions(
     flat: Mapping[str, np.ndarray], d: ModelDescription, gelu: str | None
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    common = ("input range [-1, 1]", "LayerNorm epsilon 1e-6", "square grid of positions")
+    common = ("input range [-1, 1]", "LayerNorm epsilon 1e-6")
+    if d.grid[0] == d.grid[1]:
+        common = (*common, "square grid of positions")
     if d.head_hidden:
         kind = f"ViT with a two-layer head ({d.head_hidden}, {d.num_classes})"
         if gelu is None:
@@ -330,17 +353,28 @@ def restore(
 
 
 def initialise(
-    path: str | os.PathLike[str], description: ModelDescription, key: jax.Array
+    path: str | os.PathLike[str],
+    description: ModelDescription,
+    key: jax.Array,
+    *,
+    image_size: tuple[int, int] | None = None,
 ) -> Params:
-    """Parameters for `description`: the file's backbone, positions resized, and a fresh head."""
+    """Parameters for `description`: the file's backbone, positions resized, and a fresh head.
+
+    Args:
+      image_size: that the file's positions are for, where they are not a square grid.
+    """
     flat = read(path)
-    # The backbone's fields are the same for every form of GELU: positions are all we ask for.
-    source = describe(path, flat, gelu=None, num_heads=description.num_heads)
+    attention = flat.get("Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel")
+    told = attention is not None and attention.ndim == 3
+    heads = None if told else description.num_heads
+    source = describe(path, flat, num_heads=heads, image_size=image_size)
+    _warn_of_differences(path, source, description)
     backbone, _ = trees.split_head(flat)
-    if POSITIONS in backbone:
-        backbone[POSITIONS] = resize_positions(
-            backbone[POSITIONS], source.description.grid, description.grid
-        )
+    grid = source.description.grid
+    table = backbone.get(POSITIONS)
+    if table is not None and table.shape == (1, 1 + math.prod(grid), description.hidden_size):
+        backbone[POSITIONS] = resize_positions(table, grid, description.grid)
     expected, _ = trees.split_head(to_disk_names(trees.flatten(abstract_params(description))))
     backbone = _with_heads(backbone, expected)
     trees.check(backbone, expected, str(path))
@@ -350,6 +384,16 @@ def initialise(
         return trees.split_head(trees.flatten(init_params(description, key)))[1]
 
     return trees.unflatten(to_memory_names({**backbone, **fresh_head(key)}))
+
+
+def _warn_of_differences(
+    path: str | os.PathLike[str], source: Described, description: ModelDescription
+) -> None:
+    """These fields change what the same weights compute, and no shape shows it."""
+    for name in ("gelu", "layer_norm_epsilon", "input_range"):
+        theirs, ours = getattr(source.description, name), getattr(description, name)
+        if theirs != ours and name not in source.unknown:
+            say(f"warning: {path} was made with {name} {theirs}, this model has {ours}")
 
 
 def with_positions(params: Params, grid: tuple[int, int], new_grid: tuple[int, int]) -> Params:

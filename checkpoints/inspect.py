@@ -4,7 +4,7 @@
       prints kind, model description, what is derived and what is assumed, parameters and keys
   python -m checkpoints.inspect FILE --forward=images.npy --out=outputs.npz
       runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
-      and, for a model with a head, `logits`
+      and, for a model with a head, `logits` (`probs` where the model masks them)
 
 FILE is an .npz checkpoint in Google's layout or the workdir of a training run.
 """
@@ -49,20 +49,13 @@ def _read(file: str):
             kind, loaded.description, ("everything from model.json",)
         ), loaded.params
     return google_npz.restore(
-        file, gelu=GELU.value, num_heads=NUM_HEADS.value, image_size=_image_size()
+        file, gelu=GELU.value, num_heads=NUM_HEADS.value, image_size=startup.size(IMAGE_SIZE)
     )
 
 
-def _image_size() -> tuple[int, int] | None:
-    if IMAGE_SIZE.value is None:
-        return None
-    sides = IMAGE_SIZE.value.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
-        raise UserError(f"--image_size: expected HEIGHTxWIDTH, found {IMAGE_SIZE.value!r}")
-    return int(sides[0]), int(sides[1])
-
-
 def _print(file: str, described, params) -> None:
+    import numpy as np
+
     from checkpoints import google_npz, trees
     from vit_sentiment.models.classifier import count_parameters
 
@@ -72,8 +65,9 @@ def _print(file: str, described, params) -> None:
     for title in ("derived", "assumed"):
         print(f"{title}: {'; '.join(getattr(described, title)) or 'nothing'}")
     if described.unknown:
-        flags_needed = ", ".join(f"--{name}" for name in described.unknown)
-        print(f"unknown: {', '.join(described.unknown)}; --forward needs {flags_needed}")
+        print(f"unknown: {google_npz.ask_for(described)} to --forward")
+    if bad := sum(int(np.sum(~np.isfinite(v))) for v in trees.flatten(params).values()):
+        print(f"warning: {bad} values are not finite")
     print(f"model_id: {trees.model_id(params)}\nparameters: {count_parameters(params):,}\nkeys:")
     flat = google_npz.to_disk_names(trees.flatten(params))
     width = max(len(name) for name in flat)
@@ -91,8 +85,7 @@ def _forward(file: str, described, params) -> None:
     from vit_sentiment.runtime.progress import say
 
     if described.unknown:
-        needed = ", ".join(f"--{name}" for name in described.unknown)
-        raise UserError(f"{file}: cannot tell {', '.join(described.unknown)}; pass {needed}")
+        raise UserError(f"{file}: {google_npz.ask_for(described)}")
     images = _images(FORWARD.value)
     description = described.description
     size = images.shape[1:3]
@@ -101,10 +94,12 @@ def _forward(file: str, described, params) -> None:
         say(f"positions resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} for {size} images")
         description = description.replace(image_size=size)
         params = google_npz.with_positions(params, old, new)
+    params = jax.device_put(params)
     run = jax.jit(lambda params, batch: model.outputs(description, params, batch))
     parts = [run(params, images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
     result = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    result.pop("probs", None)  # Softmax of the logits; only masked models need it.
+    # Logits say it all, but for a mask on the probabilities.
+    result.pop("probs" if description.output_mask is None else "logits", None)
     with files.replacing(OUT.value) as temporary, open(temporary, "wb") as out:
         np.savez(out, **result)
     print(f"wrote {OUT.value}: {', '.join(f'{k} {v.shape}' for k, v in result.items())}")
@@ -115,8 +110,10 @@ def _images(path: str):
 
     try:
         images = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"--forward: {path}: no such file") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"--forward: {path}: not a readable .npy file: {error}") from error
+        raise UserError(f"--forward: {path}: not a readable .npy file of numbers") from error
     if not isinstance(images, np.ndarray) or images.ndim != 4 or images.shape[-1] != 3:
         raise UserError(f"--forward: {path}: expected an array [N, H, W, 3]")
     if images.dtype != np.float32 or not len(images):

@@ -5,6 +5,7 @@ both are named in the preservation policy. It restores flipped bits and other dt
 word, so every step carries the sha256 of its files and the shapes and dtypes of its arrays.
 """
 
+import concurrent.futures
 import hashlib
 import pathlib
 import shutil
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from vit_sentiment.runtime import files
@@ -49,13 +52,15 @@ class Checkpoints:
             preservation_policy=policy, best_fn=lambda metrics: metrics["score"], create=True
         )
         self._manager = ocp.CheckpointManager(self._root, options=options)
-        self._unsealed: int | None = None
+        self._sealer = concurrent.futures.ThreadPoolExecutor(1)
+        self._sealing: concurrent.futures.Future[None] | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.finish()
+        self._sealer.shutdown()
         self._manager.close()
 
     def save(self, step: int, params: Tree, train: Tree, score: float = UNSCORED) -> None:
@@ -68,14 +73,20 @@ class Checkpoints:
         )
         if not self._manager.save(step, args=items, metrics={"score": score}):
             raise RuntimeError(f"{self._root}: step {step} was not saved; it exists or is too old")
-        self._unsealed = step
+        self._sealing = self._sealer.submit(self._seal, step)
+
+    def _seal(self, step: int) -> None:
+        """Writes the checksums of a step as soon as its files are complete."""
+        self._manager.wait_until_finished()
+        folder = self._root / str(step)
+        if jax.process_index() == 0 and folder.is_dir():  # Retention may have dropped it already.
+            files.write_json(folder / CHECKSUMS, _hashes(folder))
 
     def finish(self) -> None:
-        """Waits for the save that is under way and seals it with checksums."""
-        self._manager.wait_until_finished()
-        if self._unsealed is not None and jax.process_index() == 0:
-            _seal(self._root / str(self._unsealed))
-        self._unsealed = None
+        """Waits until the save that is under way is complete and sealed."""
+        if self._sealing is not None:
+            self._sealing.result()
+        self._sealing = None
 
     def latest_step(self) -> int | None:
         """The last step that was saved completely, or None."""
@@ -92,20 +103,22 @@ class Checkpoints:
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
-            problem = damage(self._root / str(step))
-            if problem is None:
+            # One process reads all files and judges for all, or they might not agree.
+            problem = damage(self._root / str(step)) if jax.process_index() == 0 else None
+            if not multihost_utils.broadcast_one_to_all(np.array(problem is not None)):
                 return step, *_restore(self._manager, self._root, step, params=params, train=train)
             self._set_aside(step, problem)
         if steps:
             raise UserError(f"{self._root}: no undamaged checkpoint is left of steps {steps}")
         return None
 
-    def _set_aside(self, step: int, problem: str) -> None:
+    def _set_aside(self, step: int, problem: str | None) -> None:
         say(f"checkpoint {step} is damaged ({problem}); falling back to the one before it")
         if jax.process_index() == 0:
             aside = self._root.parent / DAMAGED_FOLDER
             aside.mkdir(exist_ok=True)
             shutil.move(self._root / str(step), aside / str(step))
+        multihost_utils.sync_global_devices("damaged checkpoint set aside")
         self._manager.reload()
 
 
@@ -176,11 +189,6 @@ def _hashes(folder: pathlib.Path) -> dict[str, str]:
     return hashes
 
 
-def _seal(folder: pathlib.Path) -> None:
-    if folder.is_dir():  # The retention policy may already have dropped it.
-        files.write_json(folder / CHECKSUMS, _hashes(folder))
-
-
 def damage(folder: pathlib.Path) -> str | None:
     """What differs between a step's files and their checksums, or None when all is well.
 
@@ -201,11 +209,3 @@ def damage(folder: pathlib.Path) -> str | None:
         return f"{gone[0]} is missing"
     changed = sorted(name for name, value in expected.items() if found[name] != value)
     return f"{changed[0]} has changed" if changed else None
-
-
-def tree_spec(tree: Tree) -> Tree:
-    """ShapeDtypeStructs, with shardings where arrays have them, of a tree of arrays."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None)),
-        tree,
-    )

@@ -11,9 +11,9 @@ def stage(**changes) -> ConfigDict:
     config = ConfigDict()
     # `all`, or `head`: the backbone is frozen.
     config.trainable = "all"
-    # Length: passes over the data (may be a fraction), or optimiser steps. One of them is None.
-    config.epochs = config_dict.placeholder(float)
-    config.steps = config_dict.placeholder(int)
+    # Length: passes over the data (may be a fraction), or optimiser steps; the other one is 0.
+    config.epochs = 0.0
+    config.steps = 0
     config.learning_rate = 1e-4
     # `constant`, or `cosine`: falls to zero at the end of the stage.
     config.schedule = "constant"
@@ -31,6 +31,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     # An .npz checkpoint whose backbone to start from; empty: from scratch.
     config.init_from = ""
+    # Height and width that its positions are for, where they are not a square grid.
+    config.init_image_size = ()
     # Names of fields whose values the original does not document.
     config.assumed = ()
 

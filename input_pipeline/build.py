@@ -58,6 +58,7 @@ RELEASE = flags.DEFINE_string("release", None, "mvsa_single: folder of the unpac
 
 def main() -> None:
     from input_pipeline.builder import prepare
+    from vit_sentiment.reporting import manifest
 
     make = {
         "labelled_images": _labelled_images,
@@ -66,6 +67,7 @@ def main() -> None:
     }[BUILDER.value]
     builder = make()
     folder = prepare(builder)
+    manifest.write(folder, {"builder": BUILDER.value})
     for split in builder.info.splits.values():
         print(f"{folder} {split.name}: {split.num_examples} photos")
 

@@ -5,7 +5,6 @@ group, labels, sha256 of the photo), so that class counts, groups and fingerprin
 photos, plus `problems.csv` when rows were skipped.
 """
 
-import concurrent.futures
 import contextlib
 import hashlib
 import io
@@ -19,7 +18,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
-from input_pipeline import pixels
+from input_pipeline import photos, pixels, spool
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, Record, no_teacher
 from input_pipeline.tables import Row
@@ -36,8 +35,10 @@ INDEX_SCHEMA = {
     "teacher_label": pl.Int32,
     "human_label": pl.Int32,
     "sha256": pl.String,
+    "teacher_probs_sha256": pl.String,
 }
-_WINDOW = 256
+_CHUNK = 65536
+"""Rows of the index that are kept as Python objects before they become columns."""
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -48,7 +49,8 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def __init__(self, **kwargs: Any) -> None:
         self.problems = Problems()
-        self._index: list[tuple[Any, ...]] = []
+        self._index_rows: list[tuple[Any, ...]] = []
+        self._index: list[pl.DataFrame] = []
         super().__init__(file_format="array_record", **kwargs)
 
     @property
@@ -95,9 +97,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         written = 0
         with progress(f"write {split}", self.count(split), "photos") as tick:
             for number, record in enumerate(self.records(split)):
-                image_hash = hashlib.sha256(record.image).hexdigest()
-                labels = (record.teacher_label, record.human_label)
-                self._index.append((split, record.id, record.group, *labels, image_hash))
+                self._note(split, record)
                 example = {
                     "image": io.BytesIO(record.image),  # Kept byte for byte.
                     "id": record.id,
@@ -114,14 +114,32 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if not written:
             raise UserError(f"split {split!r}: no usable photo, so there is nothing to write")
 
+    def _note(self, split: str, record: Record) -> None:
+        hashes = (hashlib.sha256(data).hexdigest() for data in (record.image, record.teacher_probs))
+        labels = (record.teacher_label, record.human_label)
+        self._index_rows.append((split, record.id, record.group, *labels, *hashes))
+        if len(self._index_rows) >= _CHUNK:
+            self._flush_index()
+
+    def _flush_index(self) -> None:
+        self._index.append(pl.DataFrame(self._index_rows, schema=INDEX_SCHEMA, orient="row"))
+        self._index_rows = []
+
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         # TFDS renames its temporary folder after this, so the index appears with the records.
         super()._download_and_prepare(*args, **kwargs)
         folder = pathlib.Path(self._data_dir)
-        table = pl.DataFrame(self._index, schema=INDEX_SCHEMA, orient="row")
+        self._flush_index()
         with files.replacing(folder / INDEX_FILE) as temporary:
-            table.write_parquet(temporary)
+            pl.concat(self._index).write_parquet(temporary)
         self.problems.write(folder / PROBLEMS_FILE)
+
+
+def refuse_existing(folder: pathlib.Path) -> pathlib.Path:
+    """Returns `folder`; raises UserError if it exists, since nothing is ever overwritten."""
+    if folder.exists():
+        raise UserError(f"{folder}: exists already; remove it first, or choose another name")
+    return folder
 
 
 def prepare(builder: RecordBuilder) -> pathlib.Path:
@@ -130,14 +148,13 @@ def prepare(builder: RecordBuilder) -> pathlib.Path:
     Raises:
       UserError: the folder exists already; nothing is ever overwritten.
     """
-    folder = pathlib.Path(builder.data_dir)
-    if folder.exists():
-        raise UserError(f"{folder}: exists already; remove it first, or choose another name")
+    folder = refuse_existing(pathlib.Path(builder.data_dir))
     tfds.disable_progress_bar()
     with (
         tempfile.TemporaryDirectory() as downloads,
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),  # TFDS tells of downloads that do not happen.
+        spool.in_order(),
     ):
         builder.download_and_prepare(download_dir=downloads)
     return folder
@@ -146,29 +163,18 @@ def prepare(builder: RecordBuilder) -> pathlib.Path:
 def records_of_rows(
     rows: Sequence[Row], problems: Problems, *, teacher: bool, num_classes: int
 ) -> Iterator[Record]:
-    """Reads and test-decodes the photos of a table in threads, in order.
+    """Reads and test-decodes the photos of a table, in order.
 
     Args:
       teacher: whether the table's labels are a teacher's, else a human's.
     """
-
-    def load(row: Row) -> tuple[bytes, str | None]:
-        data = row.path.read_bytes()
-        try:
-            pixels.decode(data)
-        except pixels.DecodeError as error:
-            return data, str(error)
-        return data, None
-
     kind = "teacher_label" if teacher else "human_label"
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(rows), _WINDOW):
-            window = rows[start : start + _WINDOW]
-            for row, (data, problem) in zip(window, pool.map(load, window), strict=True):
-                if problem:
-                    problems.add(row.where, str(row.path), problem)
-                    continue
-                probs = no_teacher(num_classes)
-                if teacher:
-                    probs[row.label] = 1.0
-                yield Record(data, row.id, row.group, probs, **{kind: row.label})
+    files = photos.examine([row.path for row in rows])
+    for row, data in zip(rows, files, strict=True):
+        if isinstance(data, pixels.DecodeError):
+            problems.add(row.where, str(row.path), str(data))
+            continue
+        probs = no_teacher(num_classes)
+        if teacher:
+            probs[row.label] = 1.0
+        yield Record(data, row.id, row.group, probs, **{kind: row.label})

@@ -1,15 +1,15 @@
 """The one grain graph: from a source to host batches, for training and for evaluation.
 
-The graph runs over batches of record numbers, and one map reads and decodes a whole batch: the
-order of the data is settled before any photo is touched, ArrayRecord is read many records at a
-time, and what an interrupted run must remember is one integer, the batches consumed. The order is
-a function of (seed, epoch, global index); processes, devices, threads and workers do not enter.
+The graph runs over the numbers of steps; one map tells which records a step reads, another reads
+and decodes them. So the order of the data is settled before any photo is touched, ArrayRecord is
+read many records at a time, and what an interrupted run must remember is one integer, its step. The
+order is a function of (seed, epoch, global index); processes, devices, threads and workers do not
+enter.
 """
 
 import contextlib
 import dataclasses
-import functools
-import os
+import math
 import signal
 from collections.abc import Iterator
 
@@ -17,12 +17,15 @@ import grain
 import numpy as np
 from absl import flags
 
-from input_pipeline import pixels
+from input_pipeline import photos, pixels
 from input_pipeline.records import UNKNOWN, Batch
-from input_pipeline.sources import RandomAccess, Source, UnreadableFile
+from input_pipeline.sources import RandomAccess, Source
 from vit_sentiment.runtime.errors import UserError
 
 PADDING = -1
+_ENDLESS = 2**62
+_MOST_AHEAD = 2**30
+"""Bytes of decoded pixels that may wait for the devices, in each decoding process."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +76,8 @@ class _LoadBatch:
                 batch["probs"][slot] = example["teacher_probs"]
             try:
                 image = example["image"]
-                if isinstance(image, UnreadableFile):
-                    raise pixels.DecodeError(image)
+                if isinstance(image, pixels.DecodeError):
+                    raise image
                 batch["image"][slot] = pixels.load(image, settings.image_size, settings.pixel_mode)
                 batch["mask"][slot] = True
             except pixels.DecodeError as error:
@@ -85,16 +88,28 @@ class _LoadBatch:
         return batch
 
 
-def _local_rows(numbers: np.ndarray, process: int, processes: int) -> np.ndarray:
-    """The part of a global batch that one process reads: a contiguous slice."""
-    local, rest = divmod(len(numbers), processes)
-    if rest:
-        raise ValueError(f"a batch of {len(numbers)} cannot be shared by {processes} processes")
-    return numbers[process * local : (process + 1) * local]
+@dataclasses.dataclass(frozen=True)
+class _LocalRows:
+    """A step to the record numbers [b] of one process: its slice of the step's global batch.
 
+    Attributes:
+      stream: record numbers by their place in the order of the data; None: the identity.
+      length: of the data; places beyond it are padding, unless there is a stream.
+    """
 
-def _pad(numbers: np.ndarray, length: int) -> np.ndarray:
-    return np.where(numbers < length, numbers, PADDING)
+    stream: grain.MapDataset | None
+    length: int
+    batch_size: int
+    process: int
+    processes: int
+
+    def __call__(self, step: int) -> np.ndarray:
+        local = self.batch_size // self.processes
+        start = step * self.batch_size + self.process * local
+        places = np.arange(start, start + local)
+        if self.stream is None:
+            return np.where(places < self.length, places, PADDING)
+        return np.array([self.stream[int(place)] for place in places])
 
 
 def training_batches(
@@ -113,11 +128,11 @@ def training_batches(
     The stream is epoch after epoch, each another permutation; batches may straddle two epochs, so
     that every photo is seen equally often.
     """
-    numbers = grain.MapDataset.range(len(source))
+    stream = grain.MapDataset.range(len(source))
     if shuffle:
-        numbers = numbers.seed(seed).shuffle()
-    numbers = numbers.repeat(None).batch(batch_size)
-    return _load(source, settings, numbers[start:], process, processes)
+        stream = stream.seed(seed).shuffle()
+    rows = _LocalRows(stream.repeat(None), len(source), batch_size, process, processes)
+    return _load(source, settings, grain.MapDataset.range(start, _ENDLESS), rows)
 
 
 def evaluation_batches(
@@ -129,10 +144,9 @@ def evaluation_batches(
     processes: int = 1,
 ) -> contextlib.AbstractContextManager[Iterator[Batch]]:
     """Every row once and in order; the last batch is padded, so all processes see equally many."""
-    padded = num_batches(len(source), batch_size) * batch_size
-    numbers = grain.MapDataset.range(padded).batch(batch_size)
-    numbers = numbers.map(functools.partial(_pad, length=len(source)))
-    return _load(source, settings, numbers, process, processes)
+    rows = _LocalRows(None, len(source), batch_size, process, processes)
+    steps = grain.MapDataset.range(num_batches(len(source), batch_size))
+    return _load(source, settings, steps, rows)
 
 
 def num_batches(rows: int, batch_size: int) -> int:
@@ -140,26 +154,38 @@ def num_batches(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
-def _ignore_ctrl_c(worker: int, workers: int) -> None:
-    """Ctrl-C on a terminal reaches all processes; the main one saves first and ends these then."""
+def _ignore_stop_signals(worker: int, workers: int) -> None:
+    """Ctrl-C and Slurm's SIGTERM reach all processes; the main one saves first, then ends these."""
     del worker, workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _read_options(settings: LoadSettings, local_rows: int) -> grain.ReadOptions:
+    """Threads and batches ahead of one process, within `_MOST_AHEAD` bytes of pixels."""
+    threads = settings.num_threads
+    if threads < 0:
+        threads = max(1, photos.cores() // max(1, settings.num_workers))
+    pixel = 3 * np.dtype(pixels.DTYPE[settings.pixel_mode]).itemsize
+    batch = local_rows * math.prod(settings.image_size) * pixel
+    ahead = max(2, min(2 * threads, _MOST_AHEAD // batch))
+    return grain.ReadOptions(num_threads=min(threads, ahead), prefetch_buffer_size=ahead)
 
 
 @contextlib.contextmanager
 def _load(
-    source: Source, settings: LoadSettings, numbers: grain.MapDataset, process: int, processes: int
+    source: Source, settings: LoadSettings, steps: grain.MapDataset, rows: _LocalRows
 ) -> Iterator[Iterator[Batch]]:
-    local = functools.partial(_local_rows, process=process, processes=processes)
+    if rows.batch_size % rows.processes:
+        raise ValueError(f"{rows.batch_size} rows cannot be shared by {rows.processes} processes")
     load = _LoadBatch(source.data, len(source.classes), settings)
-    threads = settings.num_threads if settings.num_threads >= 0 else os.cpu_count() or 1
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    dataset = numbers.map(local).map(load).to_iter_dataset(options)
+    options = _read_options(settings, rows.batch_size // rows.processes)
+    dataset = steps.map(rows).map(load).to_iter_dataset(options)
     if settings.num_workers:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags; a notebook has none.
         dataset = dataset.mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=settings.num_workers), _ignore_ctrl_c
+            grain.MultiprocessingOptions(num_workers=settings.num_workers), _ignore_stop_signals
         )
     iterator = iter(dataset)
     try:

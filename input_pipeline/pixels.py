@@ -6,6 +6,7 @@ The format is told from the content, since tweets' PNG and GIF files are called 
 """
 
 import io
+import warnings
 
 import cv2
 import numpy as np
@@ -13,11 +14,14 @@ import simplejpeg
 from PIL import Image
 
 cv2.setNumThreads(1)  # Parallelism is over images.
-
-DecodeError = ValueError
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Big is allowed, see MOST_PIXELS.
 
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's limit against small files that claim to be huge pictures; for JPEG it is ours too."""
+
+
+class DecodeError(ValueError):
+    """Says what is wrong with an image file."""
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -31,15 +35,24 @@ def decode(data: bytes) -> np.ndarray:
     """
     if not data:
         raise DecodeError("empty file")
-    if data[:2] == b"\xff\xd8":
-        try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            if height * width <= MOST_PIXELS:
-                return simplejpeg.decode_jpeg(data, fastdct=True)
-        except ValueError:
-            pass
-        else:
+    pixels = _decode_jpeg(data) if data[:2] == b"\xff\xd8" else None
+    return _decode_with_pillow(data) if pixels is None else pixels
+
+
+def _decode_jpeg(data: bytes) -> np.ndarray | None:
+    """None where libjpeg's strict decoder refuses the file."""
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MOST_PIXELS:
             raise DecodeError(f"claims {width}x{height} pixels, more than {MOST_PIXELS:,}")
+        return simplejpeg.decode_jpeg(data, fastdct=True)
+    except DecodeError:
+        raise
+    except ValueError:
+        return None
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith("I;16") or image.mode == "I":

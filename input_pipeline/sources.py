@@ -1,6 +1,7 @@
 """Opening a split for reading: a written dataset, a table of photo files or a folder per class."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from input_pipeline import photos, pixels
 from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN, Record, no_teacher
@@ -24,15 +26,18 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 class RandomAccess(Protocol):
-    """Examples by number, as dicts with the field names of `Record`; picklable."""
+    """Examples by number, as dicts with the field names of `Record`; picklable.
+
+    Instead of `image` there may be a DecodeError that says why the file cannot be read.
+    """
 
     def __len__(self) -> int: ...
 
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[dict[str, Any]]: ...
 
-
-class UnreadableFile(str):
-    """Stands in place of a photo's bytes and says why they cannot be read."""
+    def place(self, number: int) -> str:
+        """Where the example is, for a person who looks for it."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +49,8 @@ class Source:
       split: its split.
       classes: class names in the order of the labels.
       data: the examples; photos are encoded bytes.
-      index: one row an example, in order: id, group, teacher_label, human_label, sha256 (null for
-        photo files that nothing has read yet).
+      index: one row an example, in order: id, group, teacher_label, human_label, and sha256 of
+        photo and teacher's probabilities (null for photo files that nothing has read yet).
     """
 
     name: str
@@ -57,10 +62,14 @@ class Source:
     def __len__(self) -> int:
         return len(self.index)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """Hash of ids, groups, labels and photos: 16 hex digits."""
-        return hashlib.sha256(self.index.write_csv().encode()).hexdigest()[:16]
+        """Hash of ids, groups, labels and, in a written dataset, photos and teacher's
+        probabilities: 16 hex digits."""
+        digest = hashlib.sha256()
+        for part in self.index.iter_slices(65536):
+            digest.update(part.write_csv(include_header=False).encode())
+        return digest.hexdigest()[:16]
 
     def labels(self, kind: str) -> np.ndarray:
         """int32 [N] of `teacher_label` or `human_label`; -1 where there is none."""
@@ -88,14 +97,8 @@ class Source:
         for start in range(0, len(self), window):
             numbers = range(start, min(start + window, len(self)))
             for example in self.data.__getitems__(numbers):
-                yield Record(**{k: _text(v) for k, v in example.items()})
-
-
-def _text(value: Any) -> Any:
-    """TFDS hands out text as bytes and numbers as numpy scalars; images stay bytes."""
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
+                # TFDS gives labels as numpy scalars.
+                yield Record(**{k: int(v) if "label" in k else v for k, v in example.items()})
 
 
 class _TfdsExamples:
@@ -117,6 +120,9 @@ class _TfdsExamples:
                     example[name] = example[name].decode()
         return examples
 
+    def place(self, number: int) -> str:
+        return f"record {number}"
+
 
 @dataclasses.dataclass(frozen=True)
 class _FileExamples:
@@ -131,11 +137,14 @@ class _FileExamples:
     def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         return [self._example(self.rows[number]) for number in numbers]
 
+    def place(self, number: int) -> str:
+        return self.rows[number].where
+
     def _example(self, row: Row) -> dict[str, Any]:
         try:
-            image = row.path.read_bytes()
-        except OSError as error:  # It was there when the table was read.
-            image = UnreadableFile(str(error))
+            image = photos.read(row.path)
+        except pixels.DecodeError as error:  # It was there when the table was read.
+            image = error
         return {
             "image": image,
             "id": row.id,
@@ -173,9 +182,11 @@ def open_source(
     folder = _dataset_folder(path)
     if folder is not None:
         return _open_dataset(name, folder, split)
+    if split:
+        raise UserError(f"{name}: a table or folder of photos has no splits, found {split!r}")
     rows = read_rows(path, problems or Problems(), images=images, classes=classes)
     index = pl.DataFrame(
-        [("", row.id, row.group, UNKNOWN, row.label, None) for row in rows],
+        [("", row.id, row.group, UNKNOWN, row.label, None, None) for row in rows],
         schema=INDEX_SCHEMA,
         orient="row",
     ).drop("split")

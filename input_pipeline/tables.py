@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from input_pipeline import photos
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, POLARITY
 from vit_sentiment.runtime.errors import UserError
@@ -67,36 +69,30 @@ def read_rows(
         found = _folder_rows(path)
     else:
         found = _table_rows(path, pathlib.Path(images or path.parent), columns, problems)
-    rows, seen = [], {}
+    rows, seen, indices = [], {}, _label_indices(classes)
     for file, label_text, id_, group, where in found:
-        label = _label(label_text, classes)
+        label = indices.get(label_text.strip().lower())
         if label is None:
             known = ", ".join(classes)
             problems.add(where, str(file), f"unknown label {label_text!r}; classes: {known}")
-        elif id_ in seen:
-            problems.add(where, str(file), f"duplicate of {seen[id_]}")
-        elif not file.is_file():
+        elif (key := os.path.normpath(id_)) in seen:
+            problems.add(where, str(file), f"duplicate of {seen[key]}")
+        elif not photos.exists(file):
             problems.add(where, str(file), "no such file")
         else:
-            seen[id_] = where
+            seen[key] = where
             rows.append(Row(file, label, id_, group or _tweet(file.name) or id_, where))
     if not rows:
         raise UserError(f"{path}: no usable rows")
     return rows
 
 
-def _label(text: str, classes: Sequence[str]) -> int | None:
-    text = text.strip()
-    name = text.lower()
-    by_name = {c.lower(): i for i, c in enumerate(classes)}
-    if name in by_name:
-        return by_name[name]
-    if POLARITY.get(name) in classes:
-        return list(classes).index(POLARITY[name])
-    number = re.fullmatch(r"(\d+)(\.0)?", text)
-    if number and int(number[1]) < len(classes):
-        return int(number[1])
-    return None
+def _label_indices(classes: Sequence[str]) -> dict[str, int]:
+    """Every spelling of a label, in lower case, and the class index that it stands for."""
+    names = {name.lower(): index for index, name in enumerate(classes)}
+    emotions = {emotion: names[to] for emotion, to in POLARITY.items() if to in names}
+    numbers = {f"{i}{end}": i for i in range(len(classes)) for end in ("", ".0")}
+    return numbers | emotions | names
 
 
 def _tweet(name: str) -> str:
@@ -118,71 +114,98 @@ def _folder_rows(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str, str, s
 def _table_rows(
     path: pathlib.Path, root: pathlib.Path, columns: Columns, problems: Problems
 ) -> Iterator[tuple[pathlib.Path, str, str, str, str]]:
-    for where, row in read_table(path, problems):
-        label_column = columns.label or next((c for c in LABEL_COLUMNS if c in row), "label")
-        wanted = [columns.path, label_column, columns.id, columns.group]
-        for name in filter(None, wanted):
-            if name not in row:
-                raise UserError(f"{path}: no column {name!r}; found: {', '.join(row)}")
+    required = [name for name in (columns.path, columns.label, columns.id, columns.group) if name]
+    label = columns.label
+    for where, row in read_table(path, problems, required=required):
+        label = label or next((c for c in LABEL_COLUMNS if c in row), "")
+        if not label:
+            names = " or ".join(map(repr, LABEL_COLUMNS))
+            raise UserError(f"{path}: no column {names}; found: {', '.join(row)}")
         file = row[columns.path]
         id_ = row[columns.id] if columns.id else file
-        yield (
-            root / file,
-            row[label_column],
-            id_,
-            row[columns.group] if columns.group else "",
-            where,
-        )
+        yield root / file, row[label], id_, row[columns.group] if columns.group else "", where
 
 
 def read_table(
-    path: str | pathlib.Path, problems: Problems
+    path: str | pathlib.Path, problems: Problems, *, required: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields (file:line, row) of a CSV, TSV or Parquet file with a header, all values as text.
 
-    Rows with too few or too many fields go to `problems`.
+    Lines that are not UTF-8 or have too few or too many fields go to `problems`.
+
+    Raises:
+      UserError: the file cannot be read, or lacks a column of `required`.
     """
     path = pathlib.Path(path)
-    if path.suffix.lower() == ".parquet":
-        yield from _parquet(path)
-    elif path.suffix.lower() in DELIMITERS:
-        yield from _delimited(path, DELIMITERS[path.suffix.lower()], problems)
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if suffix == ".parquet":
+        header, rows = _parquet(path)
+    elif suffix in DELIMITERS:
+        header, rows = _delimited(path, DELIMITERS[suffix], problems)
     else:
         raise UserError(f"{path}: expected a .csv, .tsv or .parquet file, or a folder")
+    for name in required:
+        if name not in header:
+            raise UserError(f"{path}: no column {name!r}; found: {', '.join(header)}")
+    yield from rows
 
 
-def _parquet(path: pathlib.Path) -> Iterator[tuple[str, dict[str, str]]]:
+_Rows = Iterator[tuple[str, dict[str, str]]]
+
+
+def _parquet(path: pathlib.Path) -> tuple[list[str], _Rows]:
     try:
         table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: not a readable Parquet file: {error}") from error
-    for number, row in enumerate(table.iter_rows(named=True), 1):
-        values = {key: "" if value is None else str(value) for key, value in row.items()}
-        yield f"{path}: row {number}", values
+    rows = (
+        (f"{path}: row {number}", {k: "" if v is None else str(v) for k, v in row.items()})
+        for number, row in enumerate(table.iter_rows(named=True), 1)
+    )
+    return table.columns, rows
 
 
-def _delimited(
-    path: pathlib.Path, delimiter: str, problems: Problems
-) -> Iterator[tuple[str, dict[str, str]]]:
+def _delimited(path: pathlib.Path, delimiter: str, problems: Problems) -> tuple[list[str], _Rows]:
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            header = next(reader, None)
-            if header is None:
-                raise UserError(f"{path}: empty file, expected a header line")
-            line = reader.line_num + 1
-            for values in reader:
-                where = f"{path}:{line}"
-                line = reader.line_num + 1
+        # Bytes that are not UTF-8 become lone surrogates, so that their line can be named.
+        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    header = next(reader, None)
+    if header is None:
+        raise UserError(f"{path}: empty file, expected a header line")
+    if len(set(header)) < len(header):
+        raise UserError(f"{path}: a column is named twice: {', '.join(header)}")
+
+    def rows() -> _Rows:
+        with file:
+            while True:
+                where = f"{path}:{reader.line_num + 1}"
+                try:
+                    values = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    problems.add(where, "", f"not a line of fields: {error}")
+                    continue
                 if not values:
                     continue
-                if len(values) != len(header):
-                    problems.add(
-                        where, "", f"expected {len(header)} fields, found {len(values)}: {values}"
-                    )
-                    continue
-                yield where, dict(zip(header, values, strict=True))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not readable as UTF-8 text with fields: {error}") from error
+                if problem := _line_problem(values, header):
+                    problems.add(where, "", problem)
+                else:
+                    yield where, dict(zip(header, values, strict=True))
+
+    return header, rows()
+
+
+def _line_problem(values: list[str], header: list[str]) -> str | None:
+    if len(values) != len(header):
+        return f"expected {len(header)} fields, found {len(values)}: {values}"
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    return None

@@ -14,7 +14,8 @@ from input_pipeline.builder import prepare
 from input_pipeline.demo_tweets.demo_tweets_dataset_builder import DemoTweets, DemoTweetsConfig
 from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from input_pipeline.sources import open_source
-from vit_sentiment.training.run import train
+from vit_sentiment.training import run as training_run
+from vit_sentiment.training.stopping import stop_requests
 
 CONFIG_FILE = pathlib.Path(tiny_config.__file__)
 
@@ -59,6 +60,12 @@ def distilled(tmp_path_factory, run):
     )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def train(config, workdir):
+    """Trains as the command does, signals included; whether the run is complete."""
+    with stop_requests() as should_stop:
+        return training_run.train(config, workdir, should_stop)
 
 
 @once

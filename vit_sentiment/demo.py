@@ -60,7 +60,10 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
     data, workdir = out / "data", out / "train"
     labelled, results = data / "distilled", out / "evaluation"
     control = "--shuffle_texts" if shuffle_texts else "--noshuffle_texts"
-    if not (labelled / "funnel.json").exists():
+    funnel = labelled / "funnel.json"
+    if funnel.exists() and files.read_json(funnel)["tweets read"] != COUNT.value:
+        raise UserError(f"{out}: holds a demo of another --count; choose another --out")
+    if not funnel.exists():
         shutil.rmtree(data, ignore_errors=True)  # What an interrupted demo left.
         _run(
             "input_pipeline.build",

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from absl import flags
 
+from vit_sentiment.distillation import vader
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.progress import say
 
@@ -30,7 +31,7 @@ OUT = flags.DEFINE_string("out", None, "Folder to write the dataset to.", requir
 SEED = flags.DEFINE_integer("seed", 0, "Of the split.")
 SHARPNESS = flags.DEFINE_float(
     "vader_sharpness",
-    10.0,
+    vader.SHARPNESS,
     "Steepness k of the probabilities made from VADER's compound.",
     lower_bound=0.1,
 )
@@ -42,15 +43,17 @@ FUNNEL_FILE = "funnel.json"
 
 
 def main() -> None:
-    from input_pipeline.builder import prepare
+    from input_pipeline.builder import prepare, refuse_existing
     from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
     from input_pipeline.problems import Problems
     from input_pipeline.records import CLASSES
-    from vit_sentiment.distillation import splits, vader
+    from vit_sentiment.distillation import splits
     from vit_sentiment.distillation.tweets import read_tweets
     from vit_sentiment.reporting import manifest
     from vit_sentiment.runtime import files
 
+    out = pathlib.Path(OUT.value)
+    refuse_existing(out / "distilled_tweets")
     problems = Problems(ON_ERROR.value)
     tweets = read_tweets(
         TWEETS.value, problems, images=IMAGES.value, human_labels=HUMAN_LABELS.value
@@ -76,9 +79,9 @@ def main() -> None:
         **{f"labelled {name}": int((labels == i).sum()) for i, name in enumerate(CLASSES)},
         **{part: len(rows) for part, rows in parts.items()},
     }
-    out = pathlib.Path(OUT.value)
     files.write_json(out / FUNNEL_FILE, funnel)
-    manifest.write(out, seed=SEED.value, teacher="vader", sharpness=SHARPNESS.value)
+    facts = {"seed": SEED.value, "teacher": "vader", "sharpness": SHARPNESS.value}
+    manifest.write(out, facts)
     for name, count in funnel.items():
         print(f"{name:22} {count:>9,}")
     say(f"dataset: {out}")

@@ -20,6 +20,10 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a training run.")
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
 GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
+NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
+IMAGE_SIZE = flags.DEFINE_string(
+    "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
+)
 DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Where datasets are found by name.")
 SPLIT = flags.DEFINE_string("split", None, "Split of a dataset (default: test, or the only one).")
@@ -31,7 +35,7 @@ LABEL = flags.DEFINE_enum(
     "What to score against (default: human_label where there are any).",
 )
 OUT = flags.DEFINE_string(
-    "out", None, "Folder of the results (default: evaluation/ below the workdir)."
+    "out", None, "Folder of the results (default: evaluation/ below the workdir or runs/)."
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
 ON_ERROR = flags.DEFINE_enum(
@@ -61,18 +65,26 @@ def main() -> None:
     from vit_sentiment.runtime import accelerator, files
 
     accelerator.prepare()
-    model = load(WORKDIR.value or WEIGHTS.value, checkpoint=CHECKPOINT.value, gelu=GELU.value)
+    model = load(
+        WORKDIR.value or WEIGHTS.value,
+        checkpoint=CHECKPOINT.value,
+        gelu=GELU.value,
+        num_heads=NUM_HEADS.value,
+        image_size=startup.size(IMAGE_SIZE),
+    )
     problems = Problems(ON_ERROR.value)
     source = _open(model.description.classes, problems)
     devices = jax.local_device_count()
     batch_size = -(-BATCH_SIZE.value // devices) * devices
+    out = _out(source)
+    out.mkdir(parents=True, exist_ok=True)  # Before the work, not after it.
     predicted = judge.predictions(model, source, batch_size=batch_size, on_error=ON_ERROR.value)
+    judge.note_unreadable(source, predicted, problems)
     result = judge.judge(source, predicted, LABEL.value or _default_label(source))
     result["warnings"] = _warnings(source)
     for text in result["warnings"]:
         say(f"warning: {text}")
 
-    out = _out(source)
     facts = {
         "model": model.source,
         "model_id": model.model_id,
@@ -84,7 +96,8 @@ def main() -> None:
     judge.write_predictions(out / PREDICTIONS_FILE, source, predicted)
     problems.write(out / PROBLEMS_FILE)
     files.write_json(out / METRICS_FILE, result)
-    manifest.write(out, **facts, label=result["label"], description=model.description.to_json())
+    description = model.description.to_json()
+    manifest.write(out, {**facts, "label": result["label"], "description": description})
     title = f"{WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
     log = metric_log.read(pathlib.Path(WORKDIR.value)) if WORKDIR.value else []
     page = report(
@@ -118,17 +131,16 @@ def _default_label(source) -> str:
 
 
 def _warnings(source) -> list[str]:
-    """Leaks: groups that the model has trained on; unknown for weights without a workdir."""
+    """Leaks: groups that the model has trained on, if their list is in the workdir."""
     import numpy as np
 
     from vit_sentiment.evaluation.judge import leaked_groups
     from vit_sentiment.training.run import GROUPS_FILE
 
-    if not WORKDIR.value:
-        return []
-    path = pathlib.Path(WORKDIR.value, GROUPS_FILE)
+    folder = WORKDIR.value or pathlib.Path(WEIGHTS.value).parent
+    path = pathlib.Path(folder, GROUPS_FILE)
     if not path.exists():
-        return [f"{path} is missing, so leaks from the training data cannot be found"]
+        return [f"{path} is missing, so photos that the model was trained on cannot be found"]
     leaked = leaked_groups(np.load(path), source)
     if not leaked:
         return []
@@ -142,8 +154,9 @@ def _out(source) -> pathlib.Path:
     if OUT.value:
         return pathlib.Path(OUT.value)
     name = "-".join(filter(None, [pathlib.Path(source.name).stem, source.split]))
-    base = pathlib.Path(WORKDIR.value) if WORKDIR.value else pathlib.Path("runs")
-    return base / "evaluation" / name
+    if WORKDIR.value:
+        return pathlib.Path(WORKDIR.value, "evaluation", name)
+    return pathlib.Path("runs", "evaluation", pathlib.Path(WEIGHTS.value).stem, name)
 
 
 def _print_table(header, rows) -> None:

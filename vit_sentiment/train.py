@@ -16,8 +16,9 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from vit_sentiment.runtime import startup
+from vit_sentiment.runtime import progress, startup
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.training.stopping import stop_requests
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -37,29 +38,33 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "With HOST:PORT: which one
 
 def main() -> None:
     config = startup.config_value(CONFIG)
+    with stop_requests() as should_stop:
+        _join_processes()
 
-    _join_processes()
+        from vit_sentiment.runtime import accelerator
+        from vit_sentiment.training.run import train
 
-    from vit_sentiment.runtime import accelerator
-    from vit_sentiment.training.run import train
-
-    accelerator.prepare()
-    complete = train(config, pathlib.Path(WORKDIR.value))
+        accelerator.prepare()
+        complete = train(config, pathlib.Path(WORKDIR.value), should_stop)
     if not complete:
         command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
-        print(f"stopped and saved; resume with: {command}")
+        progress.say(f"resume with: {command}")
 
 
 def _join_processes() -> None:
     """Must come before anything that touches a device."""
     import jax
 
+    if COORDINATOR.value is None and (NUM_PROCESSES.value, PROCESS_ID.value) != (None, None):
+        raise UserError("--num_processes and --process_id need --coordinator")
     if COORDINATOR.value == "auto":
         jax.distributed.initialize()
     elif COORDINATOR.value:
         if NUM_PROCESSES.value is None or PROCESS_ID.value is None:
             raise UserError("--coordinator=HOST:PORT needs --num_processes and --process_id")
         jax.distributed.initialize(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    if jax.process_index() != 0:
+        progress.be_silent()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import pixels
+from input_pipeline import photos, pixels
 from input_pipeline.builder import RecordBuilder
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, Record, no_teacher
@@ -49,29 +49,26 @@ class MvsaSingle(RecordBuilder):
 
     def records(self, split: str) -> Iterator[Record]:
         data = pathlib.Path(self.builder_config.release) / "data"
-        for where, id_, text_label, image_label in self._labels:
-            photo, text = data / f"{id_}.jpg", data / f"{id_}.txt"
-            for file in (photo, text):
-                if not file.is_file():
-                    self.problems.add(where, str(file), "no such file")
-                    break
-            else:
-                image = photo.read_bytes()
-                try:
-                    pixels.decode(image)
-                    words = decode_text(text.read_bytes())
-                except ValueError as error:
-                    self.problems.add(where, str(photo), str(error))
-                    continue
-                yield Record(
-                    image=image,
-                    id=f"{id_}-0",
-                    group=id_,
-                    teacher_probs=no_teacher(len(CLASSES)),
-                    human_label=image_label,
-                    text=words,
-                    text_label=text_label,
-                )
+        files = photos.examine([data / f"{id_}.jpg" for _, id_, _, _ in self._labels])
+        for (where, id_, text_label, image_label), image in zip(self._labels, files, strict=True):
+            if isinstance(image, pixels.DecodeError):
+                self.problems.add(where, f"{data}/{id_}.jpg", str(image))
+                continue
+            text = data / f"{id_}.txt"
+            try:
+                words = decode_text(photos.read(text))
+            except ValueError as error:
+                self.problems.add(where, str(text), str(error))
+                continue
+            yield Record(
+                image=image,
+                id=f"{id_}-0",
+                group=id_,
+                teacher_probs=no_teacher(len(CLASSES)),
+                human_label=image_label,
+                text=words,
+                text_label=text_label,
+            )
 
 
 def read_labels(release: pathlib.Path, problems: Problems) -> Iterator[tuple[str, str, int, int]]:
@@ -84,7 +81,10 @@ def read_labels(release: pathlib.Path, problems: Problems) -> Iterator[tuple[str
     if not files:
         raise UserError(f"{release}: expected {' or '.join(LABEL_FILES)} and a folder data/")
     seen: dict[str, str] = {}
-    lines = files[0].read_text(encoding="utf-8-sig").splitlines()
+    try:
+        lines = decode_text(files[0].read_bytes()).splitlines()
+    except ValueError as error:
+        raise UserError(f"{files[0]}: neither UTF-8 nor GB18030") from error
     for number, line in enumerate(lines[1:], 2):
         where = f"{files[0]}:{number}"
         fields = [field.strip() for field in re.split(r"[\t,]", line)]

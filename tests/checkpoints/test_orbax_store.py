@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from checkpoints import orbax_store
-from checkpoints.orbax_store import Checkpoints, restore_params, tree_spec
+from checkpoints.orbax_store import Checkpoints, restore_params
 from vit_sentiment.runtime.errors import UserError
 
 
@@ -22,6 +22,11 @@ def params(step):
 
 def state(step):
     return {"step": jnp.int32(step), "mean": jnp.full((40, 30), step, jnp.float32)}
+
+
+def tree_spec(tree):
+    """What to restore a tree of arrays into."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
 
 
 PARAMS, STATE = tree_spec(params(0)), tree_spec(state(0))

@@ -101,7 +101,7 @@ def test_unusable_rows_are_counted_and_listed(crawled):
     with open(path, newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["where", "path", "problem"]
-    assert [row[1] for row in rows] == ["0", "0-0.jpg", "missing.jpg", "2-0.jpg"]
+    assert [row[1] for row in rows] == ["0", "0-0.jpg", "2-0.jpg", "missing.jpg"]
     assert [row[0].rsplit("/")[-1] for row in rows] == [
         "raw_tweets_text.csv:62",
         "all_imgs.csv:122",

@@ -14,7 +14,7 @@ from vit_sentiment.reporting import manifest
 
 
 def test_a_manifest_tells_versions_devices_and_the_facts_given(tmp_path):
-    manifest.write(tmp_path / "out", seed=3, teacher="vader")
+    manifest.write(tmp_path / "out", {"seed": 3, "teacher": "vader"})
     found = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert found["seed"] == 3
     assert found["teacher"] == "vader"

@@ -43,7 +43,7 @@ def train(data, fsdp):
     optimizer = optimizers.make_optimizer(config, learning_rate)
     mesh = sharding.make_mesh(config)
     abstract = step.abstract_state(DESCRIPTION, optimizer, mesh)
-    state = step.init_state(abstract, DESCRIPTION, optimizer, 0, "")
+    state = step.init_state(abstract, DESCRIPTION, optimizer, config)
     weights = np.array([1.9, 1.4, 0.6], np.float32)
     advance = step.make_step(
         DESCRIPTION, optimizer, learning_rate, config, weights, "all", abstract, mesh

@@ -68,11 +68,11 @@ def test_a_stopped_run_ends_as_if_nobody_had_stopped_it(
 ):
     config = tiny.config(distilled)
     hook(monkeypatch, step, stop)
-    assert not training_run.train(config, tmp_path / "run")
+    assert not tiny.train(config, tmp_path / "run")
     stopped = tiny.latest_step(tmp_path / "run")
     assert step <= stopped <= step + 2
     assert f"stopped and saved at step {stopped}" in capsys.readouterr().err
-    assert training_run.train(config, tmp_path / "run")
+    assert tiny.train(config, tmp_path / "run")
     assert f"resuming at step {stopped}" in capsys.readouterr().err
     assert_same_end(tmp_path / "run", trained)
 
@@ -81,10 +81,10 @@ def test_a_crashed_run_resumes_at_its_last_checkpoint(distilled, trained, tmp_pa
     config = tiny.config(distilled)
     hook(monkeypatch, 25, crash)
     with pytest.raises(MemoryError):
-        training_run.train(config, tmp_path / "run")
+        tiny.train(config, tmp_path / "run")
     assert tiny.latest_step(tmp_path / "run") == 20
     assert rows(tmp_path / "run", "train/loss")[-1][0] == 25
-    assert training_run.train(config, tmp_path / "run")
+    assert tiny.train(config, tmp_path / "run")
     assert_same_end(tmp_path / "run", trained)
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_end_is_the_same(
 ):
     config, workdir = tiny.config(distilled, keep_latest=3), tmp_path / "run"
     hook(monkeypatch, 24, stop)
-    training_run.train(config, workdir)
+    tiny.train(config, workdir)
     latest = tiny.latest_step(workdir)
     files = (workdir / "checkpoints" / str(latest) / "params").rglob("*")
     largest = max((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_end_is_the_same(
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
     capsys.readouterr()
-    assert training_run.train(config, workdir)
+    assert tiny.train(config, workdir)
     told = capsys.readouterr().err
     assert f"checkpoint {latest} is damaged" in told
     assert "resuming at step 20" in told
@@ -144,7 +144,7 @@ def commands(distilled, run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     config = tiny.config(distilled, validation__every_epochs=20)
     config.stages[1].epochs = 30.0
-    training_run.train(config, folder / "whole")
+    tiny.train(config, folder / "whole")
 
     def parted(name, number, workers):
         arguments = command(folder / name, distilled, f"--config.data.num_workers={workers}")
@@ -202,7 +202,7 @@ def test_a_complete_run_says_so_and_succeeds(distilled, trained, run):
 )
 def test_another_config_is_refused_by_field(distilled, trained, field, value):
     with pytest.raises(UserError) as error:
-        training_run.train(tiny.config(distilled, **{field: value}), trained)
+        tiny.train(tiny.config(distilled, **{field: value}), trained)
     message = str(error.value)
     assert "\n" not in message
     assert f"config.{field.replace('__', '.')}: was " in message
@@ -213,18 +213,18 @@ def test_a_changed_stage_is_refused_by_number(distilled, trained):
     config = tiny.config(distilled)
     config.stages[1].learning_rate = 0.5
     with pytest.raises(UserError, match=r"config\.stages\[1\]\.learning_rate: was 0\.001, is 0\.5"):
-        training_run.train(config, trained)
+        tiny.train(config, trained)
 
 
 def test_fields_without_influence_on_the_result_may_change(distilled, trained):
     config = tiny.config(distilled, data__num_threads=2, log_every=7, keep_latest=2)
-    assert training_run.train(config, trained)
+    assert tiny.train(config, trained)
 
 
 def test_a_folder_with_other_things_is_left_alone(distilled, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="not empty and not the workdir of a run"):
-        training_run.train(tiny.config(distilled), tmp_path)
+        tiny.train(tiny.config(distilled), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -249,7 +249,7 @@ def test_no_checkpoint_holds_a_state_that_is_not_finite(distilled, tmp_path):
     config = tiny.config(distilled, validation__every_steps=1)
     config.stages[0].learning_rate = 1e39
     with pytest.raises(UserError, match="at step 1:"):
-        training_run.train(config, tmp_path / "run")
+        tiny.train(config, tmp_path / "run")
     for folder in (tmp_path / "run" / "checkpoints").glob("[0-9]*"):
         state = tiny.saved(tmp_path / "run", int(folder.name))
         assert all(np.all(np.isfinite(v)) for v in state.values() if v.dtype == np.float32)
@@ -341,7 +341,7 @@ def test_human_labels_never_reach_training(distilled, trained, tmp_path):
 
     changed = tiny.rewrite(distilled, tmp_path / "data", other)
     workdir = tmp_path / "run"
-    assert training_run.train(tiny.config(changed), workdir)
+    assert tiny.train(tiny.config(changed), workdir)
     before, after = (json.loads((w / "run.json").read_text()) for w in (trained, workdir))
     assert before["train"] != after["train"]
     tiny.assert_identical(tiny.saved(workdir), tiny.saved(trained))
@@ -352,7 +352,7 @@ def test_teacher_labels_do_reach_training(distilled, trained, tmp_path):
         return dataclasses.replace(record, teacher_label=(record.teacher_label + 1) % 3)
 
     changed = tiny.rewrite(distilled, tmp_path / "data", other)
-    assert training_run.train(tiny.config(changed), tmp_path / "run")
+    assert tiny.train(tiny.config(changed), tmp_path / "run")
     assert rows(tmp_path / "run", "train/loss")[1:] != rows(trained, "train/loss")[1:]
 
 
@@ -367,9 +367,9 @@ def test_unreadable_photos_are_masked_and_listed_once_each(distilled, tmp_path):
 
     data, workdir = tiny.rewrite(distilled, tmp_path / "data", spoil), tmp_path / "run"
     with pytest.raises(UserError, match=r"record '.*damaged image.*on_error=skip"):
-        training_run.train(tiny.config(data), tmp_path / "failed")
+        tiny.train(tiny.config(data), tmp_path / "failed")
     config = tiny.config(data, data__on_error="skip", validation__every_epochs=0)
-    assert training_run.train(config, workdir)
+    assert tiny.train(config, workdir)
     listed = (workdir / "unreadable.csv").read_text().split()
     train_ids = {record.id for record in training_run.open_source(str(data), "train").records()}
     assert bad

@@ -10,7 +10,6 @@ from input_pipeline import pixels
 from input_pipeline.loader import LoadSettings
 from input_pipeline.sources import open_source
 from vit_sentiment.models.classifier import Classifier, init_params
-from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import plan, sharding, validation
 
 
@@ -51,8 +50,3 @@ def test_the_best_checkpoint_has_the_highest_metric_or_the_lowest_loss():
     values = {"macro_f1": 0.4, "accuracy": 0.6, "log_loss": 0.9}
     for metric, expected in (("macro_f1", 0.4), ("accuracy", 0.6), ("log_loss", -0.9)):
         assert validation.score(tiny.config("", validation__metric=metric), values) == expected
-
-
-def test_an_unknown_metric_is_refused(distilled):
-    with pytest.raises(UserError, match=r"validation\.metric: expected one of .*found 'f2'"):
-        evaluate(distilled, "teacher_label", 20, validation__metric="f2")

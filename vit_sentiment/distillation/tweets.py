@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
+from input_pipeline import photos as photo_files
 from input_pipeline import pixels
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import open_source
 from input_pipeline.tables import read_table
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import progress
 
 TEXTS_FILE = "raw_tweets_text.csv"
 PHOTOS_FILE = "all_imgs.csv"
-
-_WINDOW = 256
-"""Records read at a time."""
 
 SCHEMA = {
     "id": pl.String,
@@ -82,8 +81,9 @@ def _from_dataset(name: str) -> Tweets:
     ]
 
     def photos(numbers: list[int]) -> Iterator[bytes]:
-        for start in range(0, len(numbers), _WINDOW):
-            for example in source.data.__getitems__(numbers[start : start + _WINDOW]):
+        for start in range(0, len(numbers), photo_files.WINDOW):
+            window = numbers[start : start + photo_files.WINDOW]
+            for example in source.data.__getitems__(window):
                 yield example["image"]
 
     table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
@@ -97,29 +97,38 @@ def _from_crawl(
     texts_file = path / TEXTS_FILE if path.is_dir() else path
     photos_file, root = _photo_list(texts_file.parent, images)
     texts: dict[str, str] = {}
-    for where, row in read_table(texts_file, problems):
-        id_, text = _fields(texts_file, row, "id", "text")
-        if id_ in texts:
-            problems.add(where, id_, "tweet listed twice; the first is kept")
+    for where, row in read_table(texts_file, problems, required=("id", "text")):
+        if row["id"] in texts:
+            problems.add(where, row["id"], "tweet listed twice; the first is kept")
         else:
-            texts[id_] = text
+            texts[row["id"]] = row["text"]
     labels = _human_labels(human_labels, problems) if human_labels else {}
-    rows, files, seen, listed = [], [], set(), 0
-    for where, row in read_table(photos_file, problems):
+    wanted, seen, listed = [], set(), 0
+    for where, row in read_table(photos_file, problems, required=("id_tweet", "path")):
         listed += 1
-        tweet, photo = _fields(photos_file, row, "id_tweet", "path")
-        problem = _photo_problem(tweet, photo, root, texts, seen)
-        if problem:
-            problems.add(where, photo, problem)
-            continue
-        seen.add(photo)
-        rows.append((photo, tweet, texts[tweet], labels.get(photo, UNKNOWN), len(files)))
-        files.append(root / photo)
+        tweet, photo = row["id_tweet"], row["path"]
+        if tweet not in texts:
+            problems.add(where, photo, f"no text of tweet {tweet}")
+        elif photo in seen:
+            problems.add(where, photo, "photo listed twice")
+        else:
+            seen.add(photo)
+            wanted.append((where, tweet, photo))
+    rows, files = [], []
+    with progress("check photos", len(wanted), "photos") as tick:
+        found = photo_files.examine([root / photo for _, _, photo in wanted])
+        for (where, tweet, photo), data in zip(wanted, found, strict=True):
+            tick()
+            if isinstance(data, pixels.DecodeError):
+                problems.add(where, photo, str(data))
+                continue
+            rows.append((photo, tweet, texts[tweet], labels.get(photo, UNKNOWN), len(files)))
+            files.append(root / photo)
     if not rows:
         raise UserError(f"{photos_file}: no photo below {root} belongs to a tweet of {texts_file}")
 
     def photos(numbers: list[int]) -> Iterator[bytes]:
-        return (files[number].read_bytes() for number in numbers)
+        return (photo_files.read(files[number]) for number in numbers)
 
     counts = {"tweets read": len(texts), "photos listed": listed, "photos with a text": len(rows)}
     return Tweets(pl.DataFrame(rows, schema=SCHEMA, orient="row"), photos, counts)
@@ -139,35 +148,10 @@ def _photo_list(folder: pathlib.Path, images: str | None) -> tuple[pathlib.Path,
     return listing, root if root.is_dir() else listing.parent
 
 
-def _fields(file: pathlib.Path, row: dict[str, str], *names: str) -> tuple[str, ...]:
-    for name in names:
-        if name not in row:
-            raise UserError(f"{file}: no column {name!r}; found: {', '.join(row)}")
-    return tuple(row[name] for name in names)
-
-
-def _photo_problem(
-    tweet: str, photo: str, root: pathlib.Path, texts: dict[str, str], seen: set[str]
-) -> str | None:
-    if tweet not in texts:
-        return f"no text of tweet {tweet}"
-    if photo in seen:
-        return "photo listed twice"
-    file = root / photo
-    if not file.is_file():
-        return f"no such file below {root}"
-    try:
-        pixels.decode(file.read_bytes())
-    except pixels.DecodeError as error:
-        return str(error)
-    return None
-
-
 def _human_labels(path: str, problems: Problems) -> dict[str, int]:
-    file = pathlib.Path(path)
     labels = {}
-    for where, row in read_table(file, problems):
-        photo, label = _fields(file, row, "path", "image_label")
+    for where, row in read_table(path, problems, required=("path", "image_label")):
+        photo, label = row["path"], row["image_label"]
         if label in CLASSES:
             labels[photo] = CLASSES.index(label)
         else:

@@ -17,11 +17,12 @@ neutral; this much, in logits, makes the argmax agree with it also in float32.""
 
 
 def compound_scores(texts: Sequence[str]) -> np.ndarray:
-    """VADER's compound score of each text, float64 [N] in [-1, 1]."""
+    """VADER's compound score of each text, float64 [N] in [-1, 1]; equal texts are scored once."""
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     analyzer = SentimentIntensityAnalyzer()
-    return np.array([analyzer.polarity_scores(text)["compound"] for text in texts], np.float64)
+    scores = {text: analyzer.polarity_scores(text)["compound"] for text in dict.fromkeys(texts)}
+    return np.array([scores[text] for text in texts], np.float64)
 
 
 def probabilities(compound: np.ndarray, sharpness: float = SHARPNESS) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Judging a model on a split: predictions, metrics, the teacher and the majority beside it."""
 
-import csv
 import dataclasses
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from input_pipeline import pixels
 from input_pipeline.loader import LoadSettings, evaluation_batches
+from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
@@ -65,7 +67,21 @@ def predictions(
             probs[rows] = outputs["probs"][real]
             readable[rows] = batch["mask"][real]
             tick(len(rows))
+    if bad := int(np.sum(~np.isfinite(probs[readable]).all(axis=1))):
+        raise UserError(f"{model.source}: gives NaN for {bad} photos; the weights are damaged")
     return Predictions(probs, readable)
+
+
+def note_unreadable(source: Source, predicted: Predictions, problems: Problems) -> None:
+    """Lists the photos that did not decode, with the reason and, for a table, file and line."""
+    for number in np.flatnonzero(~predicted.readable):
+        (example,) = source.data.__getitems__([int(number)])
+        try:
+            if isinstance(example["image"], pixels.DecodeError):
+                raise example["image"]
+            pixels.decode(example["image"])
+        except pixels.DecodeError as error:
+            problems.add(source.data.place(int(number)), example["id"], str(error))
 
 
 def judge(source: Source, predicted: Predictions, label: str) -> dict[str, Any]:
@@ -118,17 +134,15 @@ def leaked_groups(training: np.ndarray, source: Source) -> int:
 def write_predictions(path: str | os.PathLike[str], source: Source, predicted: Predictions) -> None:
     """Writes the CSV `path,NEG,NEU,POS,label,error`: one row for each of the source, in order."""
     names = [COLUMNS.get(name, name) for name in source.classes]
-    with (
-        files.replacing(pathlib.Path(path)) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["path", *names, "label", "error"])
-        for id_, row, readable in zip(
-            source.index["id"], predicted.probs, predicted.readable, strict=True
-        ):
-            if readable:
-                label = source.classes[int(row.argmax())]
-                writer.writerow([id_, *(np.format_float_positional(p) for p in row), label, ""])
-            else:
-                writer.writerow([id_, *("" for _ in names), "", "unreadable"])
+    table = pl.DataFrame(
+        {
+            "path": source.index["id"],
+            **{name: predicted.probs[:, i] for i, name in enumerate(names)},
+            "label": np.array(source.classes)[predicted.probs.argmax(axis=1)],
+            "error": np.where(predicted.readable, "", "unreadable"),
+        }
+    )
+    known = pl.col("error") == ""
+    table = table.with_columns(pl.when(known).then(pl.col(c)).alias(c) for c in (*names, "label"))
+    with files.replacing(pathlib.Path(path)) as temporary:
+        table.write_csv(temporary)

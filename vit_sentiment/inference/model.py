@@ -46,6 +46,7 @@ def load(
     checkpoint: str = "best",
     gelu: str | None = None,
     num_heads: int | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> Model:
     """Loads a model from the workdir of a training run or from an `.npz` file.
 
@@ -54,16 +55,21 @@ def load(
       checkpoint: of a workdir: `best`, `latest` or a step.
       gelu: of a file that does not tell it: `tanh` or `exact`.
       num_heads: of a file that does not tell it.
+      image_size: height and width that a file's positions are for, if they are not a square grid.
 
     Raises:
       UserError: nothing usable is there, or a fact is missing that only the user can give.
     """
     path = pathlib.Path(name)
     if path.is_dir():
+        if gelu or num_heads or image_size:
+            raise UserError(f"{path}: a workdir tells GELU, heads and image size itself")
         return _load_workdir(path, checkpoint)
-    described, params = google_npz.restore(path, gelu=gelu, num_heads=num_heads)
+    described, params = google_npz.restore(
+        path, gelu=gelu, num_heads=num_heads, image_size=image_size
+    )
     if described.unknown:
-        raise UserError(f"{path}: {described.kind} does not tell {', '.join(described.unknown)}")
+        raise UserError(f"{path}: {google_npz.ask_for(described)}")
     return Model(described.description, params, str(path))
 
 
@@ -81,15 +87,12 @@ def _load_workdir(workdir: pathlib.Path, checkpoint: str) -> Model:
     return Model(description, params, f"{workdir} step {step}")
 
 
-def outputs(
-    description: ModelDescription, params: Params, images: jax.Array, *, highest: bool = True
-) -> Outputs:
+def outputs(description: ModelDescription, params: Params, images: jax.Array) -> Outputs:
     """Images [B, H, W, 3] in the model's input range to `features`, `logits` and `probs`.
 
-    Args:
-      highest: full float32 matrix products, so that GPUs do not use TF32 unasked.
+    Matrix products are full float32, so that GPUs do not use TF32 unasked.
     """
-    with jax.default_matmul_precision("highest" if highest else "default"):
+    with jax.default_matmul_precision("highest"):
         features, logits = Classifier(description).apply({"params": params}, images)
     if logits is None:
         return {"features": features}

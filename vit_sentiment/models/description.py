@@ -59,8 +59,8 @@ class ModelDescription:
         for name in ("image_size", "classes", "input_range", "output_mask"):
             value = getattr(self, name)  # JSON gives lists.
             object.__setattr__(self, name, None if value is None else tuple(value))
-        for problem in self._problems():
-            raise UserError(f"model description: {problem}")
+        if problems := self._problems():
+            raise UserError(f"model description: {'; '.join(problems)}")
 
     def _problems(self) -> list[str]:
         problems = []
@@ -75,6 +75,14 @@ class ModelDescription:
         ):
             if getattr(self, name) not in known:
                 problems.append(f"{name} must be one of {known}, found {getattr(self, name)!r}")
+        if not 0 <= self.dropout < 1:
+            problems.append(f"dropout must be at least 0 and less than 1, found {self.dropout}")
+        if self.layer_norm_epsilon <= 0:
+            problems.append(f"layer_norm_epsilon must be above 0, found {self.layer_norm_epsilon}")
+        if (self.head_hidden or 0) < 0 or (self.representation_size or 0) < 0:
+            problems.append("the widths of the head must not be negative")
+        if len(self.input_range) != 2 or not self.input_range[0] < self.input_range[1]:
+            problems.append(f"input_range must be (low, high), found {self.input_range}")
         if problems:
             return problems
         if self.hidden_size % self.num_heads:

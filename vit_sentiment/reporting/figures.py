@@ -82,8 +82,9 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> str:
                 (train, "training", {"color": _BLUE}),
                 (validation, "validation", {"color": _ORANGE, "marker": "o", "markersize": 3}),
             ):
-                points = [(row["step"], row[name]) for row in log if name in row]
-                axis.plot(*zip(*points, strict=True), label=label, **style) if points else None
+                points = [(row["step"], row[name]) for row in log if row.get(name) is not None]
+                if points:
+                    axis.plot(*zip(*points, strict=True), label=label, **style)
             axis.set(xlabel="step", ylabel=title)
             axis.legend(frameon=False)
         return _svg(figure, "Training curves")

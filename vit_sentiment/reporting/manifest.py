@@ -5,6 +5,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import vit_sentiment
@@ -16,15 +17,21 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "ten
 _PACKAGES += ("numpy", "scipy", "scikit-learn", "simplejpeg", "opencv-python-headless", "pillow")
 
 
-def write(folder: pathlib.Path, **facts: Any) -> None:
+def write(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Writes commit, versions, devices and `facts` (JSON values) to the folder's manifest."""
     files.write_json(folder / FILE, {**surroundings(), **facts})
 
 
+def note_resumption(folder: pathlib.Path, step: int) -> None:
+    """Adds the surroundings of a resumed part of a run to the folder's manifest."""
+    path = folder / FILE
+    manifest = files.read_json(path) if path.exists() else {}
+    parts = [*manifest.get("resumed", []), {"step": step, **surroundings()}]
+    files.write_json(path, {**manifest, "resumed": parts})
+
+
 def surroundings() -> dict[str, Any]:
     """Commit, command, versions and devices of this process."""
-    import jax
-
     return {
         "vit_sentiment": vit_sentiment.__version__,
         "commit": commit(),
@@ -32,6 +39,16 @@ def surroundings() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        **_devices(),
+    }
+
+
+def _devices() -> dict[str, Any]:
+    """Empty for commands that compute nothing, and so never imported jax."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return {}
+    return {
         "devices": [str(device) for device in jax.devices()],
         "device_kind": jax.devices()[0].device_kind,
         "processes": jax.process_count(),

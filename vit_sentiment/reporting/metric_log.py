@@ -1,6 +1,7 @@
 """Metrics of a run: `metrics.jsonl` for machines, TensorBoard event files for eyes."""
 
 import json
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +45,9 @@ class MetricLog:
         """Writes one row: names such as `train/loss` to numbers."""
         if not self._writes:
             return
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        # JSON has no NaN.
+        row = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **row}) + "\n")
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
 

@@ -10,9 +10,19 @@ LINE_EVERY_SECONDS = 15.0
 Tick = Callable[..., None]
 
 
+_silent = False
+
+
+def be_silent() -> None:
+    """Of several processes that do the same, all but the first one keep silent."""
+    global _silent
+    _silent = True
+
+
 def say(message: str) -> None:
     """Prints one line for the person at the terminal; results go to stdout, this to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    if not _silent:
+        print(message, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -25,7 +35,7 @@ def progress(what: str, total: int, unit: str, done: int = 0) -> Iterator[Tick]:
       unit: what is counted, in the plural.
       done: how many were finished before, by an interrupted run; they do not count into the rate.
     """
-    show = _bar if sys.stderr.isatty() else _lines
+    show = _bar if sys.stderr.isatty() and not _silent else _lines
     with show(what, total, unit, done) as tick:
         yield tick
 

@@ -7,6 +7,7 @@ absl's own start-up exits 1 on `--help`, lets stray arguments pass and answers a
 field with a traceback; this module is why ours does not.
 """
 
+import errno
 import os
 import re
 import sys
@@ -35,10 +36,11 @@ def run(main: Callable[..., None], doc: str, *, arguments: tuple[str, ...] = ())
 
 
 def _run(main: Callable[..., None], doc: str, arguments: tuple[str, ...], argv: list[str]) -> int:
-    if HELP_WORDS.intersection(argv[1:]):
-        print(_help(doc, argv[0]))
-        return 0
     try:
+        if HELP_WORDS.intersection(argv[1:]):
+            print(_help(doc, argv[0]))
+            sys.stdout.flush()
+            return 0
         logging.set_verbosity(logging.ERROR)  # Orbax and TFDS narrate every file.
         main(*_parse(argv, arguments))
         sys.stdout.flush()
@@ -46,14 +48,31 @@ def _run(main: Callable[..., None], doc: str, arguments: tuple[str, ...], argv: 
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` closed it.
+        if _stdout_is_open():  # Another pipe broke, and that is a defect.
+            traceback.print_exc()
+            return 2
         return 0
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            traceback.print_exc()
+            return 2
+        return _fail(": ".join(filter(None, [str(error.filename or ""), error.strerror])))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception:
         traceback.print_exc()
         return 2
+
+
+def _stdout_is_open() -> bool:
+    """False when the reader of our output has gone, as `| head` does."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _fail(message: str) -> int:
@@ -66,7 +85,7 @@ def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         missing = re.match(r"flag --(\w+)=None: Flag", str(error))
-        message = f"--{missing[1]} is required; see --help" if missing else _one_line(error)
+        message = f"--{missing[1]} is required; see --help" if missing else _last_line(error)
         raise UserError(message) from error
     except Exception as error:  # A config file runs, and its overrides apply, during parsing.
         raise UserError(_config_error(error, argv)) from error
@@ -79,8 +98,16 @@ def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
     return values
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _last_line(error: Exception) -> str:
+    """ml_collections quotes the whole traceback of a config file that raises; its end says why."""
+    lines = str(error).strip().splitlines()
+    if not any(line.startswith("Traceback") for line in lines):
+        return _one_line(error)
+    return f"--config: {_one_line(lines[-1])}"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _config_error(error: Exception, argv: list[str]) -> str:
@@ -95,6 +122,8 @@ def _config_error(error: Exception, argv: list[str]) -> str:
         where = next((a for a in overrides if re.search(rf"\.{field}\b", a)), overrides[0])
         hint = f"; did you mean {advice[1]!r}?" if advice else "; see configs/common.py"
         return f"{where}: unknown field {field!r}{hint}"
+    if isinstance(error, IndexError):
+        overrides = [a for a in overrides if "[" in a]
     frame = traceback.extract_tb(error.__traceback__)[-1]
     inside = f"--config, at {os.path.relpath(frame.filename)}:{frame.lineno}"
     return f"{' '.join(overrides) or inside}: {type(error).__name__}: {text}"
@@ -118,11 +147,21 @@ def config_value(flag: flags.FlagHolder[Any]) -> Any:
     return flag.value
 
 
+def size(flag: flags.FlagHolder[str | None]) -> tuple[int, int] | None:
+    """Height and width of a flag of the form HEIGHTxWIDTH; None where it is not given."""
+    if flag.value is None:
+        return None
+    sides = flag.value.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise UserError(f"--{flag.name}: expected HEIGHTxWIDTH, found {flag.value!r}")
+    return int(sides[0]), int(sides[1])
+
+
 def _help(doc: str, program: str) -> str:
     lines = [doc.strip(), "", "Options:"]
     for flag in sorted(flags.FLAGS.get_key_flags_for_module(program), key=lambda f: f.name):
         default = "" if flag.default in (None, "") else f" (default: {flag.default})"
         kind = "" if flag.boolean else f"={flag.flag_type().upper()}"
         lines.append(f"  --{flag.name}{kind}")
-        lines.append(f"      {_one_line(Exception(flag.help))}{default}")
+        lines.append(f"      {_one_line(flag.help)}{default}")
     return "\n".join([*lines, "", EXIT_CODES])

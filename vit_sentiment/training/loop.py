@@ -29,6 +29,8 @@ class Run:
       validate: parameters to metrics.
       score: metrics to the number that the best checkpoint has most of.
       validation_steps: after which to validate and save.
+      batch_size: over all processes.
+      log_every: steps between rows of training metrics.
       unreadable: is told of masked photos: (record numbers).
     """
 
@@ -141,7 +143,7 @@ class _Meter:
             return
         step, metrics = self._pending
         self._pending = None
-        row = {name: float(value) for name, value in metrics.items()}
+        row = {name: float(value) for name, value in jax.device_get(metrics).items()}
         # The loss is that of the parameters before the step, the update is what changes them.
         loss, gradient, update = (row[k] for k in ("loss", "gradient_norm", "update_norm"))
         if not all(map(math.isfinite, (loss, gradient, update))):

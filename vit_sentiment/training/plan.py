@@ -56,9 +56,14 @@ def plan_stages(config: ConfigDict, rows: int) -> list[Stage]:
     start, passes = 0, 0.0
     for number, stage in enumerate(config.stages):
         where = f"config.stages[{number}]"
-        if (stage.epochs is None) == (stage.steps is None):
-            raise UserError(f"{where}: set either epochs or steps")
-        if stage.epochs is not None:
+        if min(stage.epochs, stage.steps) < 0 or bool(stage.epochs) == bool(stage.steps):
+            raise UserError(
+                f"{where}: expected epochs or steps above 0 and the other one 0, found epochs "
+                f"{stage.epochs}, steps {stage.steps}"
+            )
+        if stage.learning_rate < 0:
+            raise UserError(f"{where}.learning_rate: is negative: {stage.learning_rate}")
+        if stage.epochs:
             passes += stage.epochs
             length = epoch_end(passes, rows, config.data.batch_size) - start
         else:

@@ -1,10 +1,12 @@
 """One training run in one workdir: set up or resume, train, say what came out."""
 
+import contextlib
 import csv
 import dataclasses
+import fcntl
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +16,7 @@ from ml_collections import ConfigDict
 
 from checkpoints import google_npz, orbax_store, trees
 from input_pipeline.loader import LoadSettings, training_batches
-from input_pipeline.sources import LABELS, Source, open_source
+from input_pipeline.sources import Source, open_source, split_names
 from vit_sentiment.inference.model import DESCRIPTION_FILE, load
 from vit_sentiment.models.classifier import count_parameters
 from vit_sentiment.models.description import ModelDescription
@@ -24,6 +26,7 @@ from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 from vit_sentiment.training import (
+    checks,
     losses,
     optimizers,
     plan,
@@ -32,13 +35,13 @@ from vit_sentiment.training import (
     validation,
 )
 from vit_sentiment.training.loop import Run, train_loop
-from vit_sentiment.training.stopping import stop_requests
 
 RUN_FILE = "run.json"
 GROUPS_FILE = "training_groups.npy"
 """Sorted uint64 hashes of the groups that were trained on; `evaluate` looks for leaks with it."""
 UNREADABLE_FILE = "unreadable.csv"
 BEST_FILE = "best.npz"
+LOCK_FILE = ".lock"
 
 FREE_FIELDS = (
     "data.train",
@@ -46,6 +49,8 @@ FREE_FIELDS = (
     "data.data_dir",
     "data.num_threads",
     "data.num_workers",
+    "data.on_error",
+    "assumed",
     "log_every",
     "keep_latest",
     "mesh.data",
@@ -55,14 +60,33 @@ FREE_FIELDS = (
 what the data paths lead to is held by fingerprints."""
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> bool:
+def train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
     """Trains or resumes the run that `config` describes in `workdir`; whether it is complete.
+
+    Args:
+      should_stop: see `stopping.stop_requests`.
 
     Raises:
       UserError: the config, the data or the workdir do not allow it; the loss is not finite.
     """
-    with stop_requests() as should_stop:  # From the start: compiling can take minutes.
+    checks.check(config)
+    with _only_one(workdir):
         return _train(config, workdir, should_stop)
+
+
+@contextlib.contextmanager
+def _only_one(workdir: pathlib.Path) -> Iterator[None]:
+    """Holds the workdir, so that the same command started twice does not write it twice."""
+    if jax.process_index() != 0:
+        yield
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / LOCK_FILE, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{workdir}: another process is training here") from error
+        yield
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
@@ -116,9 +140,9 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
     )
     _claim(config, workdir, train_data, validation_data)
     with orbax_store.Checkpoints(workdir, keep_latest=config.keep_latest) as checkpoints:
-        state = _resume(checkpoints, abstract)
+        state = _resume(workdir, checkpoints, abstract)
         if state is None:
-            state = step.init_state(abstract, description, optimizer, config.seed, config.init_from)
+            state = step.init_state(abstract, description, optimizer, config)
             _write_description(config, workdir, description, state, train_data, validation_data)
         start, total = int(state.step), stages[-1].stop
         if start == total:
@@ -136,9 +160,12 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
             process=jax.process_index(),
             processes=jax.process_count(),
         )
-        with loading as batches, MetricLog(workdir, start, jax.process_index()) as log:
+        with (
+            contextlib.closing(unreadable),
+            loading as batches,
+            MetricLog(workdir, start, jax.process_index()) as log,
+        ):
             state, complete = train_loop(run, state, batches, checkpoints, log, should_stop)
-    unreadable.write()
     if complete:
         say(f"{workdir}: complete at step {total}")
         _export_best(workdir, description)
@@ -151,19 +178,28 @@ def _open_data(config: ConfigDict) -> tuple[Source, Source]:
     data = config.data
     if not data.train:
         raise UserError("config.data.train: expected a dataset, table or folder")
-    if data.label not in LABELS:
-        raise UserError(f"config.data.label: expected {' or '.join(LABELS)}, found {data.label!r}")
-    train_data = open_source(data.train, data.train_split, data_dir=data.data_dir)
-    validation_data = open_source(
-        data.validation or data.train, data.validation_split, data_dir=data.data_dir
-    )
+    train_data = _open(data.train, data.train_split, data.data_dir)
+    if not data.validation and not train_data.split:
+        raise UserError(
+            f"config.data.validation: {data.train} has no splits; name the photos to validate on"
+        )
+    validation_data = _open(data.validation or data.train, data.validation_split, data.data_dir)
     if validation_data.classes != train_data.classes:
         raise UserError(
             f"classes of {train_data.name} are {train_data.classes}, "
             f"of {validation_data.name} {validation_data.classes}"
         )
     validation_data.labels_required(data.label)
+    shared = np.intersect1d(train_data.group_hashes(), validation_data.group_hashes())
+    if len(shared):
+        say(f"warning: {len(shared)} groups (tweets) are in training and validation both")
     return train_data, validation_data
+
+
+def _open(name: str, split: str, data_dir: str) -> Source:
+    """A split of a dataset, or all of a table or folder, which has none."""
+    has_splits = bool(split_names(name, data_dir))
+    return open_source(name, split if has_splits else "", data_dir=data_dir)
 
 
 def _plain(value: Any) -> Any:
@@ -189,9 +225,15 @@ def _claim(
     config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
 ) -> None:
     """Writes what the run is into the workdir, or checks that it is the same as before."""
+    problem = None
     if jax.process_index() == 0:
-        _claim_first(config, workdir, train_data, validation_data)
-    multihost_utils.sync_global_devices("workdir claimed")
+        try:
+            _claim_first(config, workdir, train_data, validation_data)
+        except UserError as error:
+            problem = error
+    refused = multihost_utils.broadcast_one_to_all(np.array(problem is not None))
+    if refused:  # All processes end, or they would wait for the first one.
+        raise problem or UserError(f"{workdir}: the first process tells what is wrong")
 
 
 def _claim_first(
@@ -203,7 +245,7 @@ def _claim_first(
         "validation": validation_data.fingerprint,
     }
     path = workdir / RUN_FILE
-    if path.exists():
+    if path.exists() and any((workdir / orbax_store.FOLDER).glob("[0-9]*")):
         before = files.read_json(path)
         old, new = _leaves(before), _leaves(json.loads(json.dumps(now)))
         free = {f"config.{field}" for field in FREE_FIELDS}
@@ -211,13 +253,13 @@ def _claim_first(
         if changed:
             shown = "; ".join(f"{k}: was {old.get(k)}, is {new.get(k)}" for k in changed)
             raise UserError(f"{workdir}: holds another run; choose another workdir. {shown}")
-    elif workdir.exists() and any(workdir.iterdir()):
+    elif not path.exists() and {p.name for p in workdir.iterdir()} - {LOCK_FILE}:
         raise UserError(f"{workdir}: not empty and not the workdir of a run (no {RUN_FILE})")
     files.write_json(path, now)
 
 
 def _resume(
-    checkpoints: orbax_store.Checkpoints, abstract: step.TrainState
+    workdir: pathlib.Path, checkpoints: orbax_store.Checkpoints, abstract: step.TrainState
 ) -> step.TrainState | None:
     train = {"opt_state": abstract.opt_state, "step": abstract.step, "key": abstract.key}
     restored = checkpoints.restore_latest(abstract.params, train)
@@ -225,6 +267,8 @@ def _resume(
         return None
     number, params, rest = restored
     say(f"resuming at step {number}")
+    if jax.process_index() == 0:
+        manifest.note_resumption(workdir, number)
     return step.TrainState(rest["step"], params, rest["opt_state"], rest["key"])
 
 
@@ -242,16 +286,23 @@ def _write_description(
     with files.replacing(workdir / GROUPS_FILE) as temporary, open(temporary, "wb") as file:
         np.save(file, train_data.group_hashes())
     addressable = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state.params))
-    manifest.write(
-        workdir,
-        config=_plain(config),
-        seed=config.seed,
-        train={"name": train_data.name, "split": train_data.split, "rows": len(train_data)}
-        | {"fingerprint": train_data.fingerprint},
-        validation={"name": validation_data.name, "rows": len(validation_data)}
-        | {"fingerprint": validation_data.fingerprint},
-        initial_weights=trees.model_id(state.params) if addressable else None,
-    )
+    facts = {
+        "config": _plain(config),
+        "seed": config.seed,
+        "train": _facts(train_data),
+        "validation": _facts(validation_data),
+        "initial_weights": trees.model_id(state.params) if addressable else None,
+    }
+    manifest.write(workdir, facts)
+
+
+def _facts(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "split": source.split,
+        "rows": len(source),
+        "fingerprint": source.fingerprint,
+    }
 
 
 def _announce(
@@ -269,6 +320,10 @@ def _announce(
         f" device(s), {len(train_data)} training and {len(validation_data)} validation photos, "
         f"label {config.data.label}, steps {start} to {total} of {config.data.batch_size} photos"
     )
+    if not config.init_from and any(stage.trainable == "head" for stage in config.stages):
+        say(
+            "warning: a stage trains the head alone, on a backbone of random weights (no init_from)"
+        )
     if config.assumed:
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
 
@@ -295,16 +350,17 @@ class _Unreadable:
     def add(self, numbers: Sequence[int]) -> None:
         self._numbers.update(int(number) for number in numbers)
 
-    def write(self) -> None:
+    def close(self) -> None:
         """Adds them to the list in the workdir and says how many there are."""
+        if not self._numbers:
+            return
         ids = {self._source.index["id"][number] for number in self._numbers}
         if self._path.exists():
             with open(self._path, newline="", encoding="utf-8") as file:
                 ids.update(row[0] for row in list(csv.reader(file))[1:])
-        if ids:
-            with (
-                files.replacing(self._path) as temporary,
-                open(temporary, "w", newline="", encoding="utf-8") as file,
-            ):
-                csv.writer(file).writerows([["id"], *([id_] for id_ in sorted(ids))])
-            say(f"{len(ids)} unreadable photos were masked; listed in {self._path}")
+        with (
+            files.replacing(self._path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([["id"], *([id_] for id_ in sorted(ids))])
+        say(f"{len(ids)} unreadable photos were masked; listed in {self._path}")

@@ -23,7 +23,8 @@ def make_mesh(config: ConfigDict) -> Mesh:
     devices = jax.device_count()
     sizes = [config.mesh.data, config.mesh.fsdp]
     if sizes.count(-1) == 1:
-        sizes[sizes.index(-1)] = devices // max(1, -int(np.prod(sizes)))
+        (given,) = (size for size in sizes if size != -1)
+        sizes[sizes.index(-1)] = devices // given if given > 0 else 0
     if any(size < 1 for size in sizes) or np.prod(sizes) != devices:
         raise UserError(
             f"config.mesh: data={config.mesh.data}, fsdp={config.mesh.fsdp} does not make "

@@ -20,7 +20,6 @@ from vit_sentiment.models.classifier import (
     normalise,
 )
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import losses, sharding
 
 BATCH_FIELDS = ("image", "label", "probs", "mask")
@@ -80,19 +79,20 @@ def init_state(
     abstract: TrainState,
     description: ModelDescription,
     optimizer: optax.GradientTransformation,
-    seed: int,
-    init_from: str,
+    config: ConfigDict,
 ) -> TrainState:
     """A fresh state, each array created where it will live.
 
     Args:
       abstract: what `abstract_state` gives.
-      init_from: an `.npz` checkpoint for the backbone; empty: random weights.
+      config: `seed`; and `init_from`, an `.npz` checkpoint for the backbone, or random weights.
     """
     where = jax.tree.map(lambda x: x.sharding, abstract)
-    init_key, key = jax.random.split(jax.random.key(seed))
-    if init_from:
-        params = google_npz.initialise(init_from, description, init_key)
+    init_key, key = jax.random.split(jax.random.key(config.seed))
+    if config.init_from:
+        params = google_npz.initialise(
+            config.init_from, description, init_key, image_size=config.init_image_size or None
+        )
         params = jax.device_put(params, where.params)
     else:
         make = functools.partial(init_params, description)
@@ -122,10 +122,6 @@ def make_step(
       trainable: `all` or `head`.
       abstract: what `abstract_state` gives.
     """
-    if config.loss.target not in TARGETS:
-        raise UserError(
-            f"config.loss.target: expected label or probs, found {config.loss.target!r}"
-        )
     model = Classifier(description)
 
     def loss_of(params: Params, batch: dict[str, jax.Array], key: jax.Array) -> Any:

@@ -4,18 +4,17 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 AGREE_EVERY = 10
 """Steps between the agreements of several processes on whether to stop."""
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[int], bool]]:
-    """Yields `should_stop(step)`; all processes give the same answer at the same step."""
-    import jax
-    from jax.experimental import multihost_utils
+    """Yields `should_stop(step)`; all processes give the same answer at the same step.
 
+    Imports nothing heavy before it listens: an interrupt within an import is lost or comes out as
+    another error.
+    """
     requested = False
 
     def request(signum: int, frame: object) -> None:
@@ -25,6 +24,10 @@ def stop_requests() -> Iterator[Callable[[int], bool]]:
         signal.signal(signum, previous[signum])
 
     def should_stop(step: int) -> bool:
+        import jax
+        import numpy as np
+        from jax.experimental import multihost_utils
+
         if jax.process_count() == 1:
             return requested
         if step % AGREE_EVERY:

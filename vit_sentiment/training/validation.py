@@ -1,5 +1,6 @@
 """Validation while training: counts summed on the devices, metrics at the end."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,9 +12,10 @@ from ml_collections import ConfigDict
 from input_pipeline.loader import LoadSettings, evaluation_batches
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
-from vit_sentiment.models.classifier import Classifier, Params, normalise
+from vit_sentiment.inference.model import outputs
+from vit_sentiment.models.classifier import Params, normalise
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
 from vit_sentiment.training import losses, sharding
 from vit_sentiment.training.step import BATCH_FIELDS
 
@@ -38,25 +40,19 @@ def make_evaluator(
 
     The label is the one that `settings` reads: for a distilled student, the teacher's.
     """
-    if config.validation.metric not in METRICS:
-        known = ", ".join(METRICS)
-        raise UserError(
-            f"config.validation.metric: expected one of {known}, found {config.validation.metric!r}"
-        )
-    model = Classifier(description)
     classes = description.num_classes
 
-    @jax.jit
+    @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
     def count(params: Params, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         images = normalise(batch["image"], description)
-        _, logits = model.apply({"params": params}, images)
+        logits = outputs(description, params, images)["logits"]
         log_probs = losses.log_probabilities(logits, description.output_mask)
         gold = jax.nn.one_hot(batch["label"], classes) * batch["mask"][:, None]
         predicted = jax.nn.one_hot(log_probs.argmax(-1), classes)
         return gold.T @ predicted, -jnp.sum(gold * log_probs)
 
     def evaluate(params: Params) -> dict[str, float]:
-        counts, loss = np.zeros((classes, classes)), 0.0
+        counts, loss, masked = np.zeros((classes, classes)), 0.0, 0
         loading = evaluation_batches(
             source,
             settings,
@@ -66,10 +62,13 @@ def make_evaluator(
         )
         with loading as batches:
             for batch in batches:
+                masked += int(np.sum(~batch["mask"] & (batch["index"] >= 0)))
                 fields = {name: batch[name] for name in BATCH_FIELDS}
                 batch_counts, batch_loss = count(params, sharding.to_devices(fields, mesh))
                 counts += np.asarray(batch_counts)
                 loss += float(batch_loss)
+        if masked:
+            say(f"validation leaves out {masked} unreadable photos")
         values = metrics.from_confusion(np.rint(counts).astype(np.int64))
         names = ("accuracy", "macro_f1", "macro_recall")
         return {

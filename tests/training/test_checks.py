@@ -1,0 +1,61 @@
+"""Impossible values of a config are told before anything is opened."""
+
+import pytest
+
+from configs import common
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.training import checks
+
+WRONG = {
+    "seed": -1,
+    "log_every": 0,
+    "keep_latest": 0,
+    "data.label": "gold",
+    "data.on_error": "Fail",
+    "data.batch_size": 0,
+    "data.num_threads": -2,
+    "data.num_workers": -1,
+    "loss.target": "logits",
+    "loss.label_smoothing": 1.0,
+    "optimizer.name": "sgd",
+    "optimizer.b1": 1.0,
+    "optimizer.b2": -0.1,
+    "optimizer.eps": 0.0,
+    "optimizer.clip_norm": -1.0,
+    "optimizer.weight_decay": -0.1,
+    "validation.metric": "f2",
+    "validation.batch_size": 0,
+    "validation.every_steps": -1,
+    "validation.every_epochs": -1,
+}
+
+
+def changed(**fields):
+    config = common.get_config()
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def test_the_defaults_are_possible():
+    checks.check(common.get_config())
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_a_wrong_value_is_named(field):
+    with pytest.raises(UserError) as error:
+        checks.check(changed(**{field: WRONG[field]}))
+    assert str(error.value).startswith(f"config.{field}: expected ")
+    assert str(WRONG[field]) in str(error.value)
+
+
+def test_all_wrong_values_are_told_at_once():
+    with pytest.raises(UserError) as error:
+        checks.check(changed(**WRONG))
+    for field in WRONG:
+        assert f"config.{field}: " in str(error.value)
+
+
+def test_only_a_teacher_has_probabilities():
+    fields = {"loss.target": "probs", "data.label": "human_label"}
+    with pytest.raises(UserError, match=r"loss\.target: probabilities are a teacher's"):
+        checks.check(changed(**fields))

@@ -1,0 +1,66 @@
+"""What a config must not say; told all at once, before anything is opened or compiled."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from input_pipeline.problems import POLICIES
+from input_pipeline.sources import LABELS
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.training import optimizers, step, validation
+
+
+def check(config: ConfigDict) -> None:
+    """Raises one UserError that lists every field with an impossible value."""
+    choices = {
+        "data.label": LABELS,
+        "data.on_error": POLICIES,
+        "loss.target": step.TARGETS,
+        "optimizer.name": optimizers.NAMES,
+        "validation.metric": validation.METRICS,
+    }
+    at_least = {
+        "seed": 0,
+        "data.batch_size": 1,
+        "data.num_threads": -1,
+        "data.num_workers": 0,
+        "validation.batch_size": 1,
+        "validation.every_steps": 0,
+        "validation.every_epochs": 0,
+        "optimizer.clip_norm": 0,
+        "optimizer.weight_decay": 0,
+        "keep_latest": 1,
+        "log_every": 1,
+    }
+    values = _flat(config)
+    problems = [
+        f"{name}: expected one of {', '.join(known)}, found {values[name]!r}"
+        for name, known in choices.items()
+        if values[name] not in known
+    ]
+    problems += [
+        f"{name}: expected at least {least}, found {values[name]}"
+        for name, least in at_least.items()
+        if values[name] < least
+    ]
+    problems += [
+        f"{name}: expected at least 0 and less than 1, found {values[name]}"
+        for name in ("loss.label_smoothing", "optimizer.b1", "optimizer.b2")
+        if not 0 <= values[name] < 1
+    ]
+    if config.optimizer.eps <= 0:
+        problems.append(f"optimizer.eps: expected more than 0, found {config.optimizer.eps}")
+    if config.loss.target == "probs" and config.data.label != "teacher_label":
+        problems.append("loss.target: probabilities are a teacher's; data.label must be too")
+    if problems:
+        raise UserError("; ".join(f"config.{problem}" for problem in problems))
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of fields to their values; stages are left out."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= (
+            _flat(value, f"{name}.") if isinstance(value, ConfigDict) else {prefix + name: value}
+        )
+    return flat
