@@ -22,6 +22,8 @@ def read(path: pathlib.Path) -> bytes:
     """The bytes of a file; raises DecodeError where it cannot be read."""
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise pixels.DecodeError("no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name.
         reason = getattr(error, "strerror", None) or error
         raise pixels.DecodeError(f"cannot be read: {reason}") from error

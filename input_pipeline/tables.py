@@ -83,7 +83,12 @@ def read_rows(
             seen[key] = where
             rows.append(Row(file, label, id_, group or _tweet(file.name) or id_, where))
     if not rows:
-        raise UserError(f"{path}: no usable rows")
+        first = (
+            f"; the first unusable one: {': '.join(filter(None, problems.rows[0]))}"
+            if problems.rows
+            else ""
+        )
+        raise UserError(f"{path}: no usable rows{first}")
     return rows
 
 

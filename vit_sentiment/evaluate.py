@@ -76,6 +76,7 @@ def main() -> None:
     source = _open(model.description.classes, problems)
     devices = jax.local_device_count()
     batch_size = -(-BATCH_SIZE.value // devices) * devices
+    judge.check_classes(model, source)
     out = _out(source)
     out.mkdir(parents=True, exist_ok=True)  # Before the work, not after it.
     predicted = judge.predictions(model, source, batch_size=batch_size, on_error=ON_ERROR.value)

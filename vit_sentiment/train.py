@@ -46,9 +46,9 @@ def main() -> None:
 
         accelerator.prepare()
         complete = train(config, pathlib.Path(WORKDIR.value), should_stop)
-    if not complete:
+    if not complete and not PROCESS_ID.value:
         command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
-        progress.say(f"resume with: {command}")
+        print(f"resume with: {command}")
 
 
 def _join_processes() -> None:

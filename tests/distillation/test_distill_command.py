@@ -105,8 +105,8 @@ def test_unusable_rows_are_counted_and_listed(crawled):
     assert [row[0].rsplit("/")[-1] for row in rows] == [
         "raw_tweets_text.csv:62",
         "all_imgs.csv:122",
-        "all_imgs.csv:123",
         "all_imgs.csv:124",
+        "all_imgs.csv:123",
     ]
 
 

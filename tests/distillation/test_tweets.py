@@ -94,7 +94,7 @@ def test_unusable_rows_are_noted_and_the_rest_is_kept(crawl):
     assert tweets.table["id"].to_list() == ["11-0.jpg", "12-0.jpg", "13-0.jpg"]
     assert tweets.table["text"].to_list() == ["love, it", "a table", "awful"]
     assert tweets.counts == {"tweets read": 3, "photos listed": 7, "photos with a text": 3}
-    expected = ("listed twice; the first", "image", "no text of tweet 99", "no such file", "twice")
+    expected = ("listed twice; the first", "no text of tweet 99", "twice", "image", "no such file")
     assert len(problems) == len(expected)
     assert all(word in found for word, found in zip(expected, problems, strict=True))
 

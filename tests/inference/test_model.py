@@ -103,7 +103,7 @@ def test_predict_yields_each_batch_with_its_outputs(student, run_student):
 
 def test_a_file_that_does_not_tell_its_gelu_needs_it(golden):
     path = golden / "keras_train/initial.npz"
-    with pytest.raises(UserError, match="does not tell gelu") as error:
+    with pytest.raises(UserError, match="cannot tell gelu") as error:
         load(path)
     assert str(error.value).startswith(f"{path}: ")
     assert load(path, gelu="tanh").description.gelu == "tanh"

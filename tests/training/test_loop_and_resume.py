@@ -374,3 +374,33 @@ def test_unreadable_photos_are_masked_and_listed_once_each(distilled, tmp_path):
     train_ids = {record.id for record in training_run.open_source(str(data), "train").records()}
     assert bad
     assert listed == ["id", *sorted(set(bad) & train_ids)]
+
+
+def test_a_second_process_is_kept_out(distilled, tmp_path):
+    config, workdir = tiny.config(distilled), tmp_path / "run"
+    with (
+        training_run._only_one(workdir),
+        pytest.raises(UserError, match="another process is training here"),
+    ):
+        tiny.train(config, workdir)
+
+
+def test_a_mistake_before_the_first_checkpoint_does_not_claim_the_workdir(distilled, tmp_path):
+    workdir = tmp_path / "run"
+    with pytest.raises(UserError, match=r"nowhere\.npz"):
+        tiny.train(tiny.config(distilled, init_from="nowhere.npz"), workdir)
+    assert tiny.train(tiny.config(distilled), workdir)
+
+
+def test_a_table_needs_photos_to_validate_on(tmp_path):
+    (tmp_path / "photos" / "neutral").mkdir(parents=True)
+    (tmp_path / "photos" / "neutral" / "a.png").write_bytes(b"any")
+    config = tiny.config(tmp_path / "photos", data__label="human_label")
+    with pytest.raises(UserError, match=r"config\.data\.validation: .* has no splits"):
+        tiny.train(config, tmp_path / "run")
+
+
+def test_training_photos_in_the_validation_are_told(distilled, tmp_path, capsys):
+    config = tiny.config(distilled, data__validation_split="train[:5]")
+    tiny.train(config, tmp_path / "run")
+    assert "warning: 5 groups (tweets) are in training and validation" in capsys.readouterr().err

@@ -36,14 +36,8 @@ class Predictions:
     readable: np.ndarray
 
 
-def predictions(
-    model: Model, source: Source, *, batch_size: int, on_error: str = "fail"
-) -> Predictions:
-    """Runs the model over a source.
-
-    Raises:
-      UserError: the model's classes are not the source's; a photo is unreadable (`fail`).
-    """
+def check_classes(model: Model, source: Source) -> None:
+    """Raises UserError unless the model tells the classes that the source has."""
     description = model.description
     if not description.num_classes:
         raise UserError(f"{model.source}: has no head; train one first")
@@ -52,6 +46,17 @@ def predictions(
             f"{model.source} tells {description.num_classes} classes "
             f"{list(description.classes)}, {source.name} has {list(source.classes)}"
         )
+
+
+def predictions(
+    model: Model, source: Source, *, batch_size: int, on_error: str = "fail"
+) -> Predictions:
+    """Runs the model over a source whose classes are the model's.
+
+    Raises:
+      UserError: a photo is unreadable (`fail`); the model gives NaN.
+    """
+    description = model.description
     settings = LoadSettings(
         description.image_size, description.pixel_mode, "human_label", on_error=on_error
     )

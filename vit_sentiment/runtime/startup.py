@@ -10,6 +10,7 @@ field with a traceback; this module is why ours does not.
 import errno
 import os
 import re
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -66,13 +67,14 @@ def _run(main: Callable[..., None], doc: str, arguments: tuple[str, ...], argv: 
 
 
 def _stdout_is_open() -> bool:
-    """False when the reader of our output has gone, as `| head` does."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+    """False when the reader of our output has gone, as `head` does in `... | head`."""
+    poll = select.poll()
+    poll.register(sys.stdout, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return True
+    # Or Python complains when it flushes at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return False
 
 
 def _fail(message: str) -> int:

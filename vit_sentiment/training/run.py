@@ -86,7 +86,10 @@ def _only_one(workdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{workdir}: another process is training here") from error
-        yield
+        try:
+            yield
+        finally:
+            (workdir / LOCK_FILE).unlink(missing_ok=True)
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
