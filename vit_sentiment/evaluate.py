@@ -136,7 +136,7 @@ def _warnings(source) -> list[str]:
     import numpy as np
 
     from vit_sentiment.evaluation.judge import leaked_groups
-    from vit_sentiment.training.run import GROUPS_FILE
+    from vit_sentiment.training.workdir import GROUPS_FILE
 
     folder = WORKDIR.value or pathlib.Path(WEIGHTS.value).parent
     path = pathlib.Path(folder, GROUPS_FILE)

@@ -20,6 +20,7 @@ from checkpoints.orbax_store import Checkpoints
 from vit_sentiment.reporting import metric_log
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import run as training_run
+from vit_sentiment.training import workdir as workdirs
 from vit_sentiment.training.loop import Run, train_loop
 from vit_sentiment.training.plan import Stage
 from vit_sentiment.training.step import TrainState
@@ -379,7 +380,7 @@ def test_unreadable_photos_are_masked_and_listed_once_each(distilled, tmp_path):
 def test_a_second_process_is_kept_out(distilled, tmp_path):
     config, workdir = tiny.config(distilled), tmp_path / "run"
     with (
-        training_run._only_one(workdir),
+        workdirs.only_one(workdir),
         pytest.raises(UserError, match="another process is training here"),
     ):
         tiny.train(config, workdir)
