@@ -2,7 +2,7 @@
 
   python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo
   python -m vit_sentiment.train --config=configs/tweets.py --workdir=runs/tweets \\
-      --config.data.train=runs/data/distilled_tweets --config.stages[0].learning_rate=3e-4
+      --config.data.train=runs/data/tweets '--config.stages[0].learning_rate=3e-4'
 
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes, and ends with the same weights
 as a run that nobody stopped. The workdir holds checkpoints (latest and best), metrics.jsonl,
