@@ -15,8 +15,11 @@ def stage(**changes) -> ConfigDict:
     config.epochs = 0.0
     config.steps = 0
     config.learning_rate = 1e-4
-    # `constant`, or `cosine`: falls to zero at the end of the stage.
+    # `constant`; `cosine` or `linear`: falls to zero at the end of the stage; `step`: is multiplied
+    # by `step_factor` at each of the shares `step_at` of the stage.
     config.schedule = "constant"
+    config.step_at = (0.5, 0.75)
+    config.step_factor = 0.1
     # Steps of linear warm-up from zero at the start of the stage.
     config.warmup_steps = 0
     config.update(changes)
@@ -37,7 +40,8 @@ def get_config() -> ConfigDict:
     config.assumed = ()
 
     config.model = ConfigDict()
-    # Sizes by name: B/16, B/32, L/16, L/32; or empty, and the five fields below.
+    # Sizes by name: Ti/16, S/16, S/32, B/16, B/32, L/16, L/32, H/14, g/14; or empty, and the five
+    # fields below.
     config.model.variant = "B/16"
     config.model.patch_size = config_dict.placeholder(int)
     config.model.hidden_size = config_dict.placeholder(int)
@@ -94,14 +98,16 @@ def get_config() -> ConfigDict:
     config.loss.class_weights = "balanced"
 
     config.optimizer = ConfigDict()
-    # `radam` or `adamw`.
+    # `radam`, `adamw`, `lion`, or `sgd`, whose momentum is b1.
     config.optimizer.name = "radam"
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     # 1e-7 in tensorflow-addons' RectifiedAdam; 1e-8 is optax's default.
     config.optimizer.eps = 1e-7
-    # Decoupled, on all parameters.
+    # Decoupled from the gradient's moments.
     config.optimizer.weight_decay = 0.0
+    # What decays: `all`, or `kernels`: not biases, norms, positions and the class token.
+    config.optimizer.decays = "all"
     # Clips gradients to this global norm; 0: no clipping.
     config.optimizer.clip_norm = 0.0
 

@@ -12,7 +12,7 @@ from vit_sentiment.models.classifier import (
     init_params,
     normalise,
 )
-from vit_sentiment.models.description import ModelDescription, sizes
+from vit_sentiment.models.description import VARIANTS, ModelDescription, sizes
 
 TINY = ModelDescription(
     image_size=(16, 24), patch_size=8, hidden_size=12, num_layers=2, num_heads=3, mlp_size=20
@@ -93,13 +93,34 @@ def images():
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("B/32", 88_224_232), ("B/16", 86_567_656), ("L/32", 306_535_400), ("L/16", 304_326_632)],
+    [
+        ("Ti/16", 5_717_416),
+        ("S/16", 22_050_664),
+        ("S/32", 22_878_952),
+        ("B/32", 88_224_232),
+        ("B/16", 86_567_656),
+        ("L/32", 306_535_400),
+        ("L/16", 304_326_632),
+        ("H/14", 632_045_800),
+    ],
 )
 def test_parameter_counts(name, count):
     description = ModelDescription(
         image_size=(224, 224), num_classes=1000, classes=(), **sizes(name)
     )
     assert count_parameters(abstract_params(description)) == count
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_parameter_counts_follow_from_the_sizes(name):
+    d, layers, _, mlp, patch = (
+        sizes(name)[k] for k in ("hidden_size", "num_layers", "num_heads", "mlp_size", "patch_size")
+    )
+    block = 4 * (d * d + d) + 2 * d * mlp + mlp + d + 4 * d
+    tokens = (224 // patch) ** 2 + 1
+    expected = patch**2 * 3 * d + d + d + tokens * d + layers * block + 2 * d
+    description = ModelDescription(image_size=(224, 224), num_classes=0, classes=(), **sizes(name))
+    assert count_parameters(abstract_params(description)) == expected
 
 
 @pytest.mark.parametrize(

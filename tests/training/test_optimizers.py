@@ -67,5 +67,39 @@ def test_clipping_scales_gradients_to_the_norm_before_the_moments():
 
 
 def test_an_unknown_optimizer_is_refused_by_name():
-    with pytest.raises(UserError, match=r"optimizer\.name: expected radam or adamw, found 'sgd'"):
-        run(name="sgd")
+    with pytest.raises(UserError, match=r"optimizer\.name: expected one of .*, found 'adam'"):
+        run(name="adam")
+
+
+def test_sgd_adds_up_its_momentum():
+    params, velocity, expected = np.ones(4), np.zeros(4), []
+    for gradient in GRADIENTS:
+        velocity = 0.9 * velocity + gradient
+        params = params - 0.1 * velocity
+        expected.append(params)
+    np.testing.assert_allclose(run(name="sgd"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_lion_takes_the_sign():
+    """Chen et al. 2023 (arXiv 2302.06675), algorithm 2."""
+    params, moment, expected = np.ones(4), np.zeros(4), []
+    for gradient in GRADIENTS:
+        params = params - 0.1 * np.sign(0.9 * moment + 0.1 * gradient)
+        moment = 0.99 * moment + 0.01 * gradient
+        expected.append(params)
+    np.testing.assert_allclose(run(name="lion", b2=0.99), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("decays", ["all", "kernels"])
+def test_what_decays(decays):
+    config = common.get_config()
+    config.optimizer.update(name="sgd", weight_decay=0.5, decays=decays)
+    optimizer = make_optimizer(config, optax.constant_schedule(1.0))
+    names = ("kernel", "bias", "scale", "pos_embedding", "cls")
+    params = {"layer": {name: jnp.ones(3) for name in names}}
+    zeros = {"layer": {name: jnp.zeros(3) for name in names}}
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    decayed = [name for name in names if (updates["layer"][name] == -0.5).all()]
+    assert decayed == (list(names) if decays == "all" else ["kernel"])
+    for name in set(names) - set(decayed):
+        assert (updates["layer"][name] == 0).all()

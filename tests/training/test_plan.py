@@ -65,6 +65,29 @@ def test_cosine_with_warm_up_follows_the_formula():
         assert float(stage.schedule(step)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
 
 
+def test_linear_with_warm_up_follows_the_formula():
+    fields = {"steps": 20, "learning_rate": 0.01, "schedule": "linear", "warmup_steps": 5}
+    (stage,) = plan.plan_stages(config(fields), 100)
+    for step in range(21):
+        expected = 0.01 * step / 5 if step < 5 else 0.01 * (20 - step) / 15
+        assert float(stage.schedule(step)) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_steps_multiply_at_shares_of_the_stage():
+    fields = {"steps": 20, "learning_rate": 1.0, "schedule": "step", "warmup_steps": 2}
+    (stage,) = plan.plan_stages(config({**fields, "step_at": (0.5, 0.8), "step_factor": 0.1}), 100)
+    found = [float(stage.schedule(step)) for step in range(20)]
+    expected = [0.0, 0.5, *[1.0] * 8, *[0.1] * 6, *[0.01] * 4]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("step_at", [(0.0,), (1.0,), (0.1, 0.5)])
+def test_steps_come_after_the_warm_up_and_before_the_end(step_at):
+    fields = {"steps": 20, "schedule": "step", "warmup_steps": 2, "step_at": step_at}
+    with pytest.raises(UserError, match=r"config\.stages\[0\]\.step_at: expected shares"):
+        plan.plan_stages(config(fields), 100)
+
+
 def test_learning_rates_of_stages_restart_with_each():
     stages = plan.plan_stages(
         config(
@@ -95,7 +118,7 @@ def test_validation_by_epochs_by_steps_and_at_the_end():
         ([{"steps": 3}, {"steps": 0}], r"config\.stages\[1\]: .* found epochs 0\.0, steps 0"),
         ([{"epochs": -1.0}], r"config\.stages\[0\]: .* found epochs -1\.0"),
         ([{"steps": 3, "trainable": "tail"}], r"stages\[0\]\.trainable: .*found 'tail'"),
-        ([{"steps": 3, "schedule": "step"}], r"stages\[0\]\.schedule: .*found 'step'"),
+        ([{"steps": 3, "schedule": "square"}], r"stages\[0\]\.schedule: .*found 'square'"),
         ([{"steps": 3, "warmup_steps": 3}], r"stages\[0\]\.warmup_steps: 3 of 3 steps"),
         ([{"steps": 3, "warmup_steps": -1}], r"stages\[0\]\.warmup_steps: -1 of 3 steps"),
     ],

@@ -129,17 +129,24 @@ class ModelDescription:
         return cls(**value)
 
 
-def sizes(name: str) -> dict[str, int]:
-    """Sizes of a named variant, such as `B/16`: the five size fields of the description.
+VARIANTS = ("Ti/16", "S/16", "S/32", "B/16", "B/32", "L/16", "L/32", "H/14", "g/14")
 
-    Source: Dosovitskiy et al. 2021 (arXiv 2010.11929), table 1.
-    """
-    variants = {
-        "B": {"hidden_size": 768, "num_layers": 12, "num_heads": 12, "mlp_size": 3072},
-        "L": {"hidden_size": 1024, "num_layers": 24, "num_heads": 16, "mlp_size": 4096},
-    }
-    known = ("B/16", "B/32", "L/16", "L/32")
-    if name not in known:
-        raise UserError(f"model variant: unknown {name!r}; known: {', '.join(known)}")
-    letter, patch = name.split("/")
-    return {**variants[letter], "patch_size": int(patch)}
+# Hidden size, layers, heads, MLP size. B, L, H: Dosovitskiy et al. 2021 (arXiv 2010.11929);
+# Ti, S: Steiner et al. 2022 (arXiv 2106.10270); g: Zhai et al. 2022 (arXiv 2106.04560).
+_SIZES = {
+    "Ti": (192, 12, 3, 768),
+    "S": (384, 12, 6, 1536),
+    "B": (768, 12, 12, 3072),
+    "L": (1024, 24, 16, 4096),
+    "H": (1280, 32, 16, 5120),
+    "g": (1408, 40, 16, 6144),
+}
+
+
+def sizes(name: str) -> dict[str, int]:
+    """Sizes of a named variant, such as `B/16`: the five size fields of the description."""
+    if name not in VARIANTS:
+        raise UserError(f"model variant: unknown {name!r}; known: {', '.join(VARIANTS)}")
+    letters, patch = name.split("/")
+    fields = ("hidden_size", "num_layers", "num_heads", "mlp_size")
+    return dict(zip(fields, _SIZES[letters], strict=True)) | {"patch_size": int(patch)}

@@ -17,6 +17,7 @@ def check(config: ConfigDict) -> None:
         "data.on_error": POLICIES,
         "loss.target": step.TARGETS,
         "optimizer.name": optimizers.NAMES,
+        "optimizer.decays": optimizers.DECAYS,
         "validation.metric": validation.METRICS,
     }
     at_least = {

@@ -13,7 +13,7 @@ from vit_sentiment.runtime.errors import UserError
 
 SIZE_FIELDS = ("patch_size", "hidden_size", "num_layers", "num_heads", "mlp_size")
 TRAINABLE = ("all", "head")
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "linear", "step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +86,24 @@ def _schedule(stage: ConfigDict, steps: int, where: str) -> optax.Schedule:
     peak, warmup = stage.learning_rate, stage.warmup_steps
     if not 0 <= warmup < steps:
         raise UserError(f"{where}.warmup_steps: {warmup} of {steps} steps")
-    rising = optax.linear_schedule(0.0, peak, warmup)
+    rising, length = optax.linear_schedule(0.0, peak, warmup), steps - warmup
     if stage.schedule == "constant":
         falling = optax.constant_schedule(peak)
     elif stage.schedule == "cosine":
-        falling = optax.cosine_decay_schedule(peak, steps - warmup)
+        falling = optax.cosine_decay_schedule(peak, length)
+    elif stage.schedule == "linear":
+        falling = optax.linear_schedule(peak, 0.0, length)
+    elif stage.schedule == "step":
+        places = [round(share * steps) - warmup for share in stage.step_at]
+        if any(not 0 < share < 1 for share in stage.step_at) or any(p < 1 for p in places):
+            raise UserError(
+                f"{where}.step_at: expected shares between 0 and 1, after the warm-up, found "
+                f"{tuple(stage.step_at)}"
+            )
+        falling = optax.piecewise_constant_schedule(peak, dict.fromkeys(places, stage.step_factor))
     else:
         raise UserError(
-            f"{where}.schedule: expected {' or '.join(SCHEDULES)}, found {stage.schedule!r}"
+            f"{where}.schedule: expected one of {', '.join(SCHEDULES)}, found {stage.schedule!r}"
         )
     return optax.join_schedules([rising, falling], [warmup]) if warmup else falling
 
