@@ -41,6 +41,11 @@ RENAMES = (
 )
 """Name on disk, name in memory; below `Transformer/encoderblock_N/`."""
 
+PREFIXES = ("opt/target/", "params/img/", "params/")
+"""Of training states in vision_transformer, and of big_vision's models with and without a text
+tower (source: timm, vision_transformer.py, `_load_weights`)."""
+
+_STACKED = "Transformer/encoderblock/"
 _BLOCK = re.compile(r"(Transformer/encoderblock_(\d+)/)(.*)")
 
 
@@ -95,7 +100,10 @@ def to_memory_names(flat: Mapping[str, Any]) -> trees.Flat:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads the arrays under their names on disk.
+    """Reads the arrays under the names of Google's releases.
+
+    Training states and big_vision's files have the same arrays under a prefix, under today's Linen
+    numbers, or with the blocks stacked along a first axis (`nn.scan`); all come out alike.
 
     Raises:
       UserError: one line with the file's name, if it is missing, not a zip archive, truncated,
@@ -111,7 +119,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             with np.load(file, allow_pickle=False) as archive:
                 if len(set(archive.files)) < len(archive.files):
                     raise UserError(f"{path}: an array is in it twice")
-                return {name: _numbers(path, name, archive[name]) for name in archive.files}
+                flat = {name: _numbers(path, name, archive[name]) for name in archive.files}
+                return _released_names(flat)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -123,6 +132,22 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         # object arrays, since pickles are not allowed.
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged or unsupported .npz file: {reason}") from error
+
+
+def _released_names(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in flat)), "")
+    # What is not below the prefix is other state, such as the optimiser's.
+    flat = {name.removeprefix(prefix): v for name, v in flat.items() if name.startswith(prefix)}
+    unstacked: dict[str, np.ndarray] = {}
+    for name, value in flat.items():
+        if name.startswith(_STACKED) and value.ndim:
+            rest = name.removeprefix(_STACKED)
+            unstacked |= {f"{_STACKED[:-1]}_{i}/{rest}": layer for i, layer in enumerate(value)}
+        else:
+            unstacked[name] = value
+    return (
+        to_disk_names(unstacked) if any("/MlpBlock_0/" in name for name in unstacked) else unstacked
+    )
 
 
 def _numbers(path: str | os.PathLike[str], name: str, value: Any) -> np.ndarray:

@@ -415,3 +415,41 @@ def test_initialise_lists_all_that_does_not_fit(golden):
     with pytest.raises(UserError, match="16 missing, 0 unexpected, 9 mis-shaped") as error:
         google_npz.initialise(path, description, jax.random.key(0))
     assert str(error.value).startswith(f"{path}: ")
+
+
+def linen(flat):
+    """Today's numbers: LayerNorm_0, MultiHeadDotProductAttention_0, LayerNorm_1, MlpBlock_0."""
+    pairs = (("LayerNorm_2", "LayerNorm_1"), ("Attention_1", "Attention_0"), ("Block_3", "Block_0"))
+    renamed = {}
+    for name, value in flat.items():
+        for old, new in pairs:
+            name = name.replace(old, new)
+        renamed[name] = value
+    return renamed
+
+
+def stacked(flat):
+    """The blocks of each array along a first axis."""
+    rest = {k: v for k, v in flat.items() if "encoderblock_" not in k}
+    names = [k.removeprefix(BLOCK_0) for k in flat if k.startswith(BLOCK_0)]
+    layers = 1 + max(int(k.split("encoderblock_")[1].split("/")[0]) for k in flat if "block_" in k)
+    return rest | {
+        f"Transformer/encoderblock/{name}": np.stack(
+            [flat[f"Transformer/encoderblock_{i}/{name}"] for i in range(layers)]
+        )
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("name", ["google_original", "google_augreg"])
+@pytest.mark.parametrize("prefix", ["", "opt/target/", "params/", "params/img/"])
+@pytest.mark.parametrize("layout", [dict, linen, stacked, lambda flat: stacked(linen(flat))])
+def test_other_layouts_of_the_same_arrays_read_alike(golden, tmp_path, name, prefix, layout):
+    with np.load(golden / name / "checkpoint.npz") as archive:
+        flat = dict(archive)
+    other = {prefix + key: value for key, value in layout(flat).items()}
+    if prefix:
+        other[prefix.split("/")[0] + "_state/step"] = np.float32(3)
+    found = google_npz.read(save(tmp_path / "model.npz", other))
+    assert found.keys() == flat.keys()
+    assert all(np.array_equal(found[key], flat[key]) for key in flat)
