@@ -27,7 +27,6 @@ def evaluated(trained, distilled, golden, run, tmp_path_factory):
     calls = {
         **{f"batch {size}": [f"--batch_size={size}"] for size in SIZES},
         "train": ["--split=train", "--report_images"],
-        "bad split": ["--split=exam"],
     }
     thunks = {name: lambda n=name, extra=extra: call(n, *extra) for name, extra in calls.items()}
     thunks["8 devices"] = lambda: call("8 devices", devices=8)
@@ -113,7 +112,6 @@ def test_the_report_is_one_file_and_has_photos_only_when_asked(evaluated, name, 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bad split", ["'exam'", "train, validation, test"]),
         ("bad classes", ["21 classes", "checkpoint.npz"]),
     ],
 )

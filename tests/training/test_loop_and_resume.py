@@ -63,7 +63,7 @@ def assert_same_end(workdir, reference):
     assert [step for step, _ in rows(workdir, "validation/log_loss")] == [10, 20, 30, 40]
 
 
-@pytest.mark.parametrize("step", [3, 9, 19, 38])
+@pytest.mark.parametrize("step", [3, 19])
 def test_a_stopped_run_ends_as_if_nobody_had_stopped_it(
     distilled, trained, tmp_path, monkeypatch, capsys, step
 ):
