@@ -1,6 +1,7 @@
 """A wheel of the checkout imports from an empty environment in another folder."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import venv
@@ -8,15 +9,22 @@ import venv
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+PACKAGES = ("vit_sentiment", "checkpoints", "input_pipeline", "configs")
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """The Python of an environment that has the wheel and nothing else."""
     folder = tmp_path_factory.mktemp("wheel")
+    # From a copy: building leaves folders behind, and would take up what an older build left.
+    checkout = folder / "checkout"
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, checkout / package)
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, checkout / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", ROOT],
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", checkout],
         check=True,
         cwd=folder,
     )
@@ -41,6 +49,6 @@ def test_imports_elsewhere(environment, tmp_path):
 
 def test_holds_every_module(environment):
     (site,) = environment.parents[1].glob("lib/python*/site-packages")
-    for package in ("vit_sentiment", "checkpoints", "input_pipeline", "configs"):
+    for package in PACKAGES:
         here = {path.relative_to(ROOT) for path in (ROOT / package).rglob("*.py")}
         assert {path.relative_to(site) for path in (site / package).rglob("*.py")} == here
