@@ -40,3 +40,27 @@ def run():
         )
 
     return run_module
+
+
+@pytest.fixture(scope="session")
+def tweets(tmp_path_factory):
+    """Folder of 200 drawn tweets with texts."""
+    import tiny  # Imports jax, which many tests do without.
+
+    return tiny.tweets(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def distilled(tmp_path_factory, run):
+    """Folder that the command `distill` wrote from `tweets`: 160, 20 and 20 photos."""
+    import tiny
+
+    return tiny.distilled(tmp_path_factory, run)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, run):
+    """Workdir of a complete run of the tiny config on `distilled`."""
+    import tiny
+
+    return tiny.trained(tmp_path_factory, run)

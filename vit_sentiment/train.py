@@ -1,6 +1,6 @@
 """Trains a classifier, or resumes the run in a workdir.
 
-  python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo
+  python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo/train
   python -m vit_sentiment.train --config=configs/tweets.py --workdir=runs/tweets \\
       --config.data.train=runs/data/tweets '--config.stages[0].learning_rate=3e-4'
 
