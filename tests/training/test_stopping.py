@@ -18,6 +18,15 @@ def test_a_signal_asks_to_stop_and_does_nothing_else(number):
         assert should_stop(3)
 
 
+@pytest.fixture
+def python_listens():
+    """Python's own answer to Ctrl-C; a shell starts what it runs in the background without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_listens")
 def test_a_second_ctrl_c_interrupts_at_once():
     with stop_requests() as should_stop:
         signal.raise_signal(signal.SIGINT)
