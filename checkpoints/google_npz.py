@@ -1,16 +1,12 @@
-"""Google's ViT `.npz` checkpoints: the ImageNet-21k originals, AugReg and +imagenet2012.
+"""Google's ViT `.npz` checkpoints: ImageNet-21k, AugReg, +imagenet2012, big_vision and SigLIP.
 
 They are flat dicts under names from before Linen; the tree in memory has the same arrays under
 today's names, so reading is a rename (source: google-research/vision_transformer,
 vit_jax/checkpoint.py). What we write has the released names again, with a model description
 beside it, and is read by every tool that reads Google's files.
-
-Two verbs, never one: `restore` takes everything and refuses what does not fit; `initialise` takes
-the backbone alone, resizes the positions and makes a fresh head.
 """
 
 import collections
-import dataclasses
 import math
 import os
 import pathlib
@@ -22,17 +18,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from checkpoints import trees
-from vit_sentiment.models.classifier import Params, abstract_params, init_params
+from checkpoints import positions, trees
+from checkpoints.described import Described
+from vit_sentiment.models.classifier import Params, abstract_params
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.runtime.progress import say
 
 _MOST_KEYS = 20
 """Keys of a foreign file that an error names."""
-
-POSITIONS = "Transformer/posembed_input/pos_embedding"
 
 RENAMES = (
     ("LayerNorm_2/", "LayerNorm_1/"),
@@ -46,32 +40,9 @@ PREFIXES = ("opt/target/", "params/img/", "params/")
 tower (source: timm, vision_transformer.py, `_load_weights`)."""
 
 _STACKED = "Transformer/encoderblock/"
+_TOP_POSITIONS = "pos_embedding"
+"""big_vision's name of the positions; a table of this name has no slot for the class token."""
 _BLOCK = re.compile(r"(Transformer/encoderblock_(\d+)/)(.*)")
-
-
-@dataclasses.dataclass(frozen=True)
-class Described:
-    """What a weight file says of its model.
-
-    Attributes:
-      kind: which of the known layouts it is.
-      description: the model, complete but for the fields named in `unknown`.
-      derived: facts read from the file, a line each.
-      assumed: facts that the file cannot hold and its layout implies by convention.
-      unknown: fields that nothing tells; using the model needs them from the user.
-    """
-
-    kind: str
-    description: ModelDescription
-    derived: tuple[str, ...] = ()
-    assumed: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-
-
-def ask_for(described: Described) -> str:
-    """What the user must tell of a file that does not."""
-    flags = ", ".join(f"--{name}" for name in described.unknown)
-    return f"the file cannot tell {', '.join(described.unknown)}; pass {flags}"
 
 
 def _rename(flat: Mapping[str, Any], renames: Iterable[tuple[str, str]]) -> trees.Flat:
@@ -145,9 +116,15 @@ def _released_names(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             unstacked |= {f"{_STACKED[:-1]}_{i}/{rest}": layer for i, layer in enumerate(value)}
         else:
             unstacked[name] = value
-    return (
-        to_disk_names(unstacked) if any("/MlpBlock_0/" in name for name in unstacked) else unstacked
-    )
+    if _TOP_POSITIONS in unstacked:
+        table = unstacked.pop(_TOP_POSITIONS)
+        if "cls" in unstacked and table.ndim == 3:
+            # It is added after the positions there; nothing is added to it here.
+            table = np.pad(table, ((0, 0), (1, 0), (0, 0)))
+        unstacked[positions.NAME] = table
+    if any("/MlpBlock_0/" in name for name in unstacked if _BLOCK.fullmatch(name)):
+        return to_disk_names(unstacked)
+    return unstacked
 
 
 def _numbers(path: str | os.PathLike[str], name: str, value: Any) -> np.ndarray:
@@ -243,6 +220,10 @@ def _width(shapes: Mapping[str, tuple[int, ...]], layer: str) -> int:
     return shape[-1]
 
 
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number
+
+
 def _described_by_shapes(
     path: str | os.PathLike[str],
     flat: Mapping[str, np.ndarray],
@@ -276,11 +257,15 @@ def _described_by_shapes(
         heads = num_heads
     patch_shape = shapes.get("embedding/kernel", ())
     patch = patch_shape[0] if len(patch_shape) == 4 else 1
-    positions = shapes.get(POSITIONS, ())
-    tokens = max(1, positions[1] - 1) if len(positions) == 3 else 1
+    table = shapes.get(positions.NAME, ())
+    slots = table[1] if len(table) == 3 else 1
+    # A square grid and one more: the class token's slot, though the token itself is lost.
+    class_token = "cls" in flat or (not _is_square(slots) and _is_square(slots - 1))
+    attention_pooling = any(name.startswith("MAPHead_0/") for name in flat)
+    tokens = max(1, slots - class_token)
     if image_size is None:
         side = math.isqrt(tokens)
-        if side * side != tokens:
+        if not _is_square(tokens):
             raise UserError(
                 f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
                 "(in a config: init_image_size)"
@@ -300,6 +285,8 @@ def _described_by_shapes(
             num_heads=heads,
             mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
             gelu=gelu or "tanh",
+            class_token=class_token,
+            pooling="map" if attention_pooling else "cls" if class_token else "mean",
             representation_size=pre_logits or None,
             head_hidden=head_hidden or None,
             num_classes=output,
@@ -323,6 +310,10 @@ def _conventions(
     common = ("input range [-1, 1]", "LayerNorm epsilon 1e-6")
     if d.grid[0] == d.grid[1]:
         common = (*common, "square grid of positions")
+    if not d.class_token:
+        common = (*common, "no class token: big_vision's layout")
+    if d.pooling == "mean":
+        common = (*common, "features are the mean of the patch tokens")
     if d.head_hidden:
         kind = f"ViT with a two-layer head ({d.head_hidden}, {d.num_classes})"
         if gelu is None:
@@ -342,105 +333,56 @@ def _conventions(
     return kind, (gelu_fact, *common), ()
 
 
-def to_params(
-    path: str | os.PathLike[str], flat: Mapping[str, np.ndarray], description: ModelDescription
-) -> Params:
-    """Arrays under names on disk to the parameter tree of `description`; all of them must fit."""
-    expected = to_disk_names(trees.flatten(abstract_params(description)))
-    reshaped = _with_heads(flat, expected)
-    trees.check(reshaped, expected, str(path))
-    return trees.unflatten(to_memory_names(reshaped))
+def complete(flat: Mapping[str, Any], description: ModelDescription, where: str) -> Params:
+    """Arrays under names in memory to the parameter tree of `description`; all of them must fit.
+
+    Raises:
+      UserError: see `check`.
+    """
+    check(flat, trees.flatten(abstract_params(description)), where)
+    return trees.unflatten(flat)
 
 
-def _with_heads(flat: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> trees.Flat:
+def check(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
+    """Raises one UserError that lists every array that does not fit, under its released name."""
+    trees.check(to_disk_names(found), to_disk_names(expected), where)
+
+
+def _with_heads(flat: Mapping[str, np.ndarray], d: ModelDescription) -> trees.Flat:
     """Attention kernels stored as matrices get their head axis; elements keep their order."""
+    heads, width = d.num_heads, d.hidden_size // d.num_heads
+    shapes = {
+        "kernel": (d.hidden_size, heads, width),
+        "bias": (heads, width),
+        "out/kernel": (heads, width, d.hidden_size),
+    }
 
     def fit(name: str, value: np.ndarray) -> np.ndarray:
-        want = expected[name].shape if name in expected else value.shape
-        attention = "/MultiHeadDotProductAttention_1/" in name
+        if "/MultiHeadDotProductAttention_" not in name or name.endswith("out/bias"):
+            return value
+        want = shapes["out/kernel" if "/out/" in name else name.rpartition("/")[2]]
         fits = math.prod(want) == value.size and value.ndim == len(want) - 1
-        return value.reshape(want) if attention and fits else value
+        return value.reshape(want) if fits else value
 
     return {name: fit(name, value).astype(np.float32) for name, value in flat.items()}
 
 
-def restore(
+def read_described(
     path: str | os.PathLike[str],
     *,
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
-) -> tuple[Described, Params]:
-    """Reads everything in the file: its description and all parameters, head included."""
-    flat = read(path)
-    described = describe(path, flat, gelu=gelu, num_heads=num_heads, image_size=image_size)
-    return described, to_params(path, flat, described.description)
-
-
-def initialise(
-    path: str | os.PathLike[str],
-    description: ModelDescription,
-    key: jax.Array,
-    *,
-    image_size: tuple[int, int] | None = None,
-) -> Params:
-    """Parameters for `description`: the file's backbone, positions resized, and a fresh head.
+    fallback_heads: int | None = None,
+) -> tuple[Described, trees.Flat]:
+    """Reads a file: what it says of its model, and its arrays under their names in memory.
 
     Args:
-      image_size: that the file's positions are for, where they are not a square grid.
+      gelu, num_heads, image_size: see `describe`.
+      fallback_heads: taken where neither the file nor `num_heads` tells.
     """
     flat = read(path)
-    attention = flat.get("Transformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel")
-    told = attention is not None and attention.ndim == 3
-    heads = None if told else description.num_heads
-    source = describe(path, flat, num_heads=heads, image_size=image_size)
-    _warn_of_differences(path, source, description)
-    backbone, _ = trees.split_head(flat)
-    grid = source.description.grid
-    table = backbone.get(POSITIONS)
-    if table is not None and table.shape == (1, 1 + math.prod(grid), description.hidden_size):
-        backbone[POSITIONS] = resize_positions(table, grid, description.grid)
-    expected, _ = trees.split_head(to_disk_names(trees.flatten(abstract_params(description))))
-    backbone = _with_heads(backbone, expected)
-    trees.check(backbone, expected, str(path))
-
-    @jax.jit  # What is not returned is not computed: the fresh backbone.
-    def fresh_head(key: jax.Array) -> trees.Flat:
-        return trees.split_head(trees.flatten(init_params(description, key)))[1]
-
-    return trees.unflatten(to_memory_names({**backbone, **fresh_head(key)}))
-
-
-def _warn_of_differences(
-    path: str | os.PathLike[str], source: Described, description: ModelDescription
-) -> None:
-    """These fields change what the same weights compute, and no shape shows it."""
-    for name in ("gelu", "layer_norm_epsilon", "input_range"):
-        theirs, ours = getattr(source.description, name), getattr(description, name)
-        if theirs != ours and name not in source.unknown:
-            say(f"warning: {path} was made with {name} {theirs}, this model has {ours}")
-
-
-def with_positions(params: Params, grid: tuple[int, int], new_grid: tuple[int, int]) -> Params:
-    """The same parameters with their positions resized to another grid of patches."""
-    flat = trees.flatten(params)
-    flat[POSITIONS] = resize_positions(np.asarray(flat[POSITIONS]), grid, new_grid)
-    return trees.unflatten(flat)
-
-
-def resize_positions(
-    table: np.ndarray, grid: tuple[int, int], new_grid: tuple[int, int]
-) -> np.ndarray:
-    """Resizes position embeddings [1, 1 + rows * columns, D] to another grid of patches.
-
-    The class token's slot is kept; the grid is zoomed linearly with its corners aligned
-    (`scipy.ndimage.zoom`, order 1), as Google's and vit-keras' loaders do.
-    """
-    if grid == new_grid:
-        return table
-    import scipy.ndimage  # Takes a while, and most loads do not resize.
-
-    first, rest = table[:, :1], table[0, 1:].reshape(*grid, -1)
-    factors = (new_grid[0] / grid[0], new_grid[1] / grid[1], 1)
-    zoomed = scipy.ndimage.zoom(rest, factors, order=1)
-    return np.concatenate([first, zoomed.reshape(1, -1, table.shape[-1])], axis=1)
+    if num_heads is None and any(v.ndim < 3 for k, v in flat.items() if k.endswith("query/kernel")):
+        num_heads = fallback_heads
+    described = describe(path, flat, gelu=gelu, num_heads=num_heads, image_size=image_size)
+    return described, to_memory_names(_with_heads(flat, described.description))

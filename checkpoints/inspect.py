@@ -6,10 +6,9 @@
       runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
       and, for a model with a head, `logits` (`probs` where the model masks them)
 
-FILE is an .npz checkpoint in Google's layout or the workdir of a training run.
+FILE is an .npz checkpoint in Google's or big_vision's layout, a Hugging Face folder (SigLIP) or the
+workdir of a training run.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -39,24 +38,22 @@ def main(file: str) -> None:
 
 
 def _read(file: str):
-    from checkpoints import google_npz
-    from vit_sentiment.inference import model
+    from checkpoints import formats
 
-    if pathlib.Path(file).is_dir():
-        loaded = model.load(file, checkpoint=CHECKPOINT.value)
-        kind = f"workdir of a training run, {loaded.source}"
-        return google_npz.Described(
-            kind, loaded.description, ("everything from model.json",)
-        ), loaded.params
-    return google_npz.restore(
-        file, gelu=GELU.value, num_heads=NUM_HEADS.value, image_size=startup.size(IMAGE_SIZE)
-    )
+    return formats.restore(
+        file,
+        checkpoint=CHECKPOINT.value,
+        gelu=GELU.value,
+        num_heads=NUM_HEADS.value,
+        image_size=startup.size(IMAGE_SIZE),
+    )[:2]
 
 
 def _print(file: str, described, params) -> None:
     import numpy as np
 
     from checkpoints import google_npz, trees
+    from checkpoints.described import ask_for
     from vit_sentiment.models.classifier import count_parameters
 
     print(f"file: {file}\nkind: {described.kind}")
@@ -65,7 +62,7 @@ def _print(file: str, described, params) -> None:
     for title in ("derived", "assumed"):
         print(f"{title}: {'; '.join(getattr(described, title)) or 'nothing'}")
     if described.unknown:
-        print(f"unknown: {google_npz.ask_for(described)} to --forward")
+        print(f"unknown: {ask_for(described)} to --forward")
     if bad := sum(int(np.sum(~np.isfinite(v))) for v in trees.flatten(params).values()):
         print(f"warning: {bad} values are not finite")
     print(f"model_id: {trees.model_id(params)}\nparameters: {count_parameters(params):,}\nkeys:")
@@ -79,21 +76,20 @@ def _forward(file: str, described, params) -> None:
     import jax
     import numpy as np
 
-    from checkpoints import google_npz
+    from checkpoints import formats, positions
     from vit_sentiment.inference import model
     from vit_sentiment.runtime import files
     from vit_sentiment.runtime.progress import say
 
-    if described.unknown:
-        raise UserError(f"{file}: {google_npz.ask_for(described)}")
+    formats.require_known(described, file)
     images = _images(FORWARD.value)
     description = described.description
     size = images.shape[1:3]
     if size != description.image_size:
-        old, new = description.grid, description.replace(image_size=size).grid
+        old = description.grid
+        params, description = positions.for_size(params, description, size)
+        new = description.grid
         say(f"positions resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} for {size} images")
-        description = description.replace(image_size=size)
-        params = google_npz.with_positions(params, old, new)
     params = jax.device_put(params)
     run = jax.jit(lambda params, batch: model.outputs(description, params, batch))
     parts = [run(params, images[i : i + BATCH]) for i in range(0, len(images), BATCH)]

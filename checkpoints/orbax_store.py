@@ -18,10 +18,15 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from checkpoints.described import Described
+from vit_sentiment.models.classifier import Params, abstract_params
+from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
+DESCRIPTION_FILE = "model.json"
+"""Name of the model description in a workdir."""
 FOLDER = "checkpoints"
 DAMAGED_FOLDER = "damaged_checkpoints"
 CHECKSUMS = "checksums.json"
@@ -120,6 +125,20 @@ class Checkpoints:
             shutil.move(self._root / str(step), aside / str(step))
         multihost_utils.sync_global_devices("damaged checkpoint set aside")
         self._manager.reload()
+
+
+def read_workdir(workdir: pathlib.Path, checkpoint: str) -> tuple[int, Described, Params]:
+    """Step, description and parameters of a workdir; see `restore_params`."""
+    saved = workdir / DESCRIPTION_FILE
+    description = ModelDescription.from_json(files.read_json(saved), str(saved))
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    spec = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        abstract_params(description),
+    )
+    step, params = restore_params(workdir, checkpoint, spec)
+    told = f"everything from {DESCRIPTION_FILE}"
+    return step, Described(f"workdir of a training run, step {step}", description, (told,)), params
 
 
 def restore_params(workdir: str | pathlib.Path, which: str, params: Tree) -> tuple[int, Tree]:

@@ -32,9 +32,12 @@ def get_config() -> ConfigDict:
 
     # Everything random is a function of it: initial weights, order of the data, dropout.
     config.seed = 0
-    # An .npz checkpoint whose backbone to start from; empty: from scratch.
+    # Weights to start from: an .npz file, the workdir of another run, a Hugging Face folder; empty:
+    # from scratch.
     config.init_from = ""
-    # Height and width that its positions are for, where they are not a square grid.
+    # `fresh`: a new head; `keep`: the head of those weights too, whose classes must be these.
+    config.init_head = "fresh"
+    # Height and width that an .npz file's positions are for, where they are not a square grid.
     config.init_image_size = ()
     # Names of fields whose values the original does not document.
     config.assumed = ()
@@ -55,7 +58,12 @@ def get_config() -> ConfigDict:
     config.model.layer_norm_epsilon = 1e-6
     # Dropout after attention and in the MLP of each block.
     config.model.dropout = 0.1
-    # `cls` or `mean`.
+    # Probability with which a photo skips the branches of the last block while training; it grows
+    # linearly from 0 at the first block.
+    config.model.stochastic_depth = 0.0
+    # big_vision's and SigLIP's models have no class token.
+    config.model.class_token = True
+    # `cls`: the class token; `mean` of the patch tokens; `map`: attention pooling.
     config.model.pooling = "cls"
     # Width of the Dense layer before the output layer; 0: a linear head.
     config.model.head_hidden = 32
@@ -67,6 +75,16 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"
     # Factors on the probabilities, as the original's k-fold models have them; empty: none.
     config.model.output_mask = ()
+
+    # How it is computed; none of it changes what the weights mean.
+    config.execution = ConfigDict()
+    # `xla`, `cudnn` (NVIDIA GPUs and bfloat16), or `auto`: cudnn where it works.
+    config.execution.attention = "auto"
+    # What the backward pass computes again to save memory: `none`; `dots`: all but matrix products;
+    # `blocks`: everything within a block.
+    config.execution.remat = "none"
+    # Blocks as a compiled loop: compiles faster, holds one more copy of their parameters.
+    config.execution.scan = False
 
     config.data = ConfigDict()
     # Dataset folder, or a dataset's name below data_dir, or a table or folder of photos.

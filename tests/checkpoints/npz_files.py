@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from checkpoints import formats
+
 
 def arrays(path):
     with np.load(path) as file:
@@ -16,3 +18,9 @@ def save(path, flat):
 def assert_one_line(error, path):
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def restore(path, **hints):
+    """Description and parameters."""
+    described, params, _ = formats.restore(path, **hints)
+    return described, params

@@ -4,9 +4,9 @@ import re
 import jax
 import numpy as np
 import pytest
-from npz_files import arrays, assert_one_line, save
+from npz_files import arrays, assert_one_line, restore, save
 
-from checkpoints import google_npz
+from checkpoints import formats, google_npz, positions
 from vit_sentiment.inference.model import outputs
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
@@ -45,7 +45,7 @@ def matrices(flat):
 
 def test_outputs_are_googles(google):
     path, expected = google
-    described, params = google_npz.restore(path)
+    described, params = restore(path)
     found = run(described.description, params, expected["images"])
     np.testing.assert_allclose(found["features"], expected["features"], atol=1e-5, rtol=0)
     np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5, rtol=0)
@@ -53,13 +53,12 @@ def test_outputs_are_googles(google):
 
 def test_positions_are_resized_exactly_as_google_does(google):
     path, expected = google
-    described, params = google_npz.restore(path)
+    described, params = restore(path)
     description = described.description
     size = expected["images_resized"].shape[1:3]
-    resized = description.replace(image_size=size)
-    params = google_npz.with_positions(params, description.grid, resized.grid)
-    positions = params["Transformer"]["posembed_input"]["pos_embedding"]
-    np.testing.assert_array_equal(positions, expected["pos_embedding_resized"])
+    params, resized = positions.for_size(params, description, size)
+    table = params["Transformer"]["posembed_input"]["pos_embedding"]
+    np.testing.assert_array_equal(table, expected["pos_embedding_resized"])
     found = run(resized, params, expected["images_resized"])
     np.testing.assert_allclose(found["features"], expected["features_resized"], atol=1e-5, rtol=0)
 
@@ -67,7 +66,7 @@ def test_positions_are_resized_exactly_as_google_does(google):
 def test_positions_of_a_grid_that_is_not_square_keep_corners_and_class_token():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(1, 1 + 2 * 3, 4)).astype(np.float32)
-    found = google_npz.resize_positions(table, (2, 3), (3, 5))
+    found = positions.resize(table, (2, 3), (3, 5), class_token=True)
     grid = table[0, 1:].reshape(2, 3, 4)
     wide = np.stack(
         [grid[:, 0], grid[:, :2].mean(1), grid[:, 1], grid[:, 1:].mean(1), grid[:, 2]], 1
@@ -79,12 +78,12 @@ def test_positions_of_a_grid_that_is_not_square_keep_corners_and_class_token():
 
 
 def test_the_description_is_told_by_shapes(golden):
-    original, _ = google_npz.restore(golden / "google_original/checkpoint.npz")
+    original, _ = restore(golden / "google_original/checkpoint.npz")
     assert original.description == ModelDescription(
         image_size=(32, 32), patch_size=8, hidden_size=48, num_layers=2, num_heads=4, mlp_size=96,
         representation_size=48, num_classes=21, classes=(),
     )  # fmt: skip
-    augreg, _ = google_npz.restore(golden / "google_augreg/checkpoint.npz")
+    augreg, _ = restore(golden / "google_augreg/checkpoint.npz")
     assert augreg.description == ModelDescription(
         image_size=(48, 48), patch_size=16, hidden_size=64, num_layers=3, num_heads=4,
         mlp_size=128, num_classes=21, classes=(),
@@ -103,10 +102,10 @@ def test_a_head_of_zeros_is_told(golden, tmp_path):
 
 def test_what_is_written_reads_back_identical(google, tmp_path):
     path, _ = google
-    described, params = google_npz.restore(path)
+    described, params = restore(path)
     google_npz.write(tmp_path / "model.npz", params, described.description)
     assert_same(arrays(tmp_path / "model.npz"), arrays(path))
-    again, params_again = google_npz.restore(tmp_path / "model.npz")
+    again, params_again = restore(tmp_path / "model.npz")
     assert again.description == described.description
     assert again.unknown == ()
     jax.tree.map(np.testing.assert_array_equal, params_again, params)
@@ -114,27 +113,27 @@ def test_what_is_written_reads_back_identical(google, tmp_path):
 
 
 def test_a_description_tells_what_shapes_cannot(golden, tmp_path):
-    described, params = google_npz.restore(golden / "keras_train/initial.npz", gelu="exact")
+    described, params = restore(golden / "keras_train/initial.npz", gelu="exact")
     description = described.description.replace(
         gelu="exact", layer_norm_epsilon=1e-12, input_range=(0.0, 1.0), output_mask=(1.0, 0.5, 1.0)
     )
     google_npz.write(tmp_path / "model.npz", params, description)
-    assert google_npz.restore(tmp_path / "model.npz")[0].description == description
-    assert google_npz.restore(tmp_path / "model.npz", gelu="exact")[0].description == description
+    assert restore(tmp_path / "model.npz")[0].description == description
+    assert restore(tmp_path / "model.npz", gelu="exact")[0].description == description
     with pytest.raises(UserError, match="--gelu=tanh contradicts the file, which has exact"):
-        google_npz.restore(tmp_path / "model.npz", gelu="tanh")
+        restore(tmp_path / "model.npz", gelu="tanh")
     with pytest.raises(UserError, match=r"--image_size=.*contradicts"):
-        google_npz.restore(tmp_path / "model.npz", image_size=(64, 64))
+        restore(tmp_path / "model.npz", image_size=(64, 64))
 
 
 def test_a_description_of_other_weights_is_refused(golden, tmp_path):
-    described, params = google_npz.restore(golden / "google_original/checkpoint.npz")
+    described, params = restore(golden / "google_original/checkpoint.npz")
     google_npz.write(tmp_path / "model.npz", params, described.description)
     flat = arrays(tmp_path / "model.npz")
     flat["cls"] = flat["cls"] + 1
     save(tmp_path / "model.npz", flat)
     with pytest.raises(UserError, match=r"model\.json: describes weights \w{16}, .*holds \w{16}"):
-        google_npz.restore(tmp_path / "model.npz")
+        restore(tmp_path / "model.npz")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model_id": "x"}', "null"])
@@ -142,22 +141,22 @@ def test_a_description_that_is_none_is_refused(golden, tmp_path, text):
     save(tmp_path / "model.npz", arrays(golden / "google_original/checkpoint.npz"))
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(UserError, match=r"model\.json"):
-        google_npz.restore(tmp_path / "model.npz")
+        restore(tmp_path / "model.npz")
 
 
 def test_an_incomplete_description_names_the_field(golden, tmp_path):
-    described, params = google_npz.restore(golden / "google_original/checkpoint.npz")
+    described, params = restore(golden / "google_original/checkpoint.npz")
     google_npz.write(tmp_path / "model.npz", params, described.description)
     saved = json.loads((tmp_path / "model.json").read_text())
     del saved["description"]["patch_size"]
     (tmp_path / "model.json").write_text(json.dumps(saved))
     with pytest.raises(UserError, match=r"model\.json: missing fields.*patch_size"):
-        google_npz.restore(tmp_path / "model.npz")
+        restore(tmp_path / "model.npz")
 
 
 def test_the_original_systems_head_with_exact_gelu(golden):
     """The golden training's loss of the first step, before any update, from our probabilities."""
-    described, params = google_npz.restore(golden / "keras_train/initial.npz", gelu="exact")
+    described, params = restore(golden / "keras_train/initial.npz", gelu="exact")
     assert described.unknown == ()
     assert described.description.head_hidden == 32
     assert described.description.classes == ("negative", "neutral", "positive")
@@ -172,7 +171,7 @@ def test_the_original_systems_head_with_exact_gelu(golden):
 
 
 def test_the_gelu_of_such_a_file_is_unknown_unless_given(golden):
-    described, _ = google_npz.restore(golden / "keras_train/initial.npz")
+    described, _ = restore(golden / "keras_train/initial.npz")
     assert described.unknown == ("gelu",)
 
 
@@ -181,9 +180,9 @@ def test_matrix_kernels_need_the_number_of_heads(golden, tmp_path):
     path = save(tmp_path / "model.npz", matrices(expected))
     assert arrays(path)[QUERY].shape == (64, 64)
     with pytest.raises(UserError, match="pass --num_heads") as error:
-        google_npz.restore(path)
+        restore(path)
     assert_one_line(error, path)
-    described, params = google_npz.restore(path, num_heads=4)
+    described, params = restore(path, num_heads=4)
     assert described.description.num_heads == 4
     google_npz.write(tmp_path / "again.npz", params, described.description)
     assert_same(arrays(tmp_path / "again.npz"), expected)
@@ -192,21 +191,21 @@ def test_matrix_kernels_need_the_number_of_heads(golden, tmp_path):
 def test_what_contradicts_the_file_is_refused(golden):
     path = golden / "google_augreg/checkpoint.npz"
     with pytest.raises(UserError, match="--num_heads=8 contradicts the file, which has 4") as error:
-        google_npz.restore(path, num_heads=8)
+        restore(path, num_heads=8)
     assert_one_line(error, path)
-    assert google_npz.restore(path, num_heads=4)[0].description.num_heads == 4
+    assert restore(path, num_heads=4)[0].description.num_heads == 4
     with pytest.raises(UserError, match="pos_embedding"):
-        google_npz.restore(path, image_size=(64, 64))
+        restore(path, image_size=(64, 64))
 
 
 def test_a_grid_that_is_not_square_needs_the_image_size(golden, tmp_path):
     flat = arrays(golden / "google_original/checkpoint.npz")
-    flat[google_npz.POSITIONS] = flat[google_npz.POSITIONS][:, :13]
+    flat[positions.NAME] = flat[positions.NAME][:, :13]
     path = save(tmp_path / "model.npz", flat)
     with pytest.raises(UserError, match=r"12 positions.*--image_size=HEIGHTxWIDTH") as error:
-        google_npz.restore(path)
+        restore(path)
     assert_one_line(error, path)
-    described, _ = google_npz.restore(path, image_size=(24, 32))
+    described, _ = restore(path, image_size=(24, 32))
     assert described.description.grid == (3, 4)
 
 
@@ -220,7 +219,7 @@ def test_one_error_lists_all_that_does_not_fit(golden, tmp_path):
     flat["embedding/bias"] = np.zeros((1, 47), np.float32)
     path = save(tmp_path / "model.npz", flat)
     with pytest.raises(UserError) as error:
-        google_npz.restore(path)
+        restore(path)
     text = str(error.value)
     assert text.startswith(f"{path}: ")
     assert "2 missing, 2 unexpected, 3 mis-shaped" in text
@@ -242,27 +241,27 @@ def test_a_missing_block_and_a_missing_head_part_are_listed(golden, tmp_path):
     flat = {name: value for name, value in flat.items() if "encoderblock_1/" not in name}
     del flat["head/bias"]
     with pytest.raises(UserError, match="17 missing, 0 unexpected, 0 mis-shaped"):
-        google_npz.restore(save(tmp_path / "model.npz", flat))
+        restore(save(tmp_path / "model.npz", flat))
 
 
 def test_other_weights_are_told_by_their_keys(tmp_path):
     path = save(tmp_path / "model.npz", {"conv1/kernel": np.zeros((3, 3)), "fc/bias": np.zeros(3)})
     with pytest.raises(UserError, match=r"not a ViT checkpoint.*conv1/kernel, fc/bias") as error:
-        google_npz.restore(path)
+        restore(path)
     assert_one_line(error, path)
     with pytest.raises(UserError, match="not a ViT checkpoint"):
-        google_npz.restore(save(tmp_path / "empty.npz", {}))
+        restore(save(tmp_path / "empty.npz", {}))
 
 
 def test_initialise_takes_the_backbone_and_makes_a_fresh_head(google):
     path, expected = google
-    described, _ = google_npz.restore(path)
+    described, _ = restore(path)
     size = expected["images_resized"].shape[1:3]
     description = described.description.replace(
         image_size=size, representation_size=None, num_classes=3, head_hidden=8,
         classes=("negative", "neutral", "positive"),
     )  # fmt: skip
-    params = google_npz.initialise(path, description, jax.random.key(0))
+    params = formats.initialise(path, description, jax.random.key(0))
     assert set(params) == {"cls", "embedding", "Transformer", "head_hidden", "head_out"}
     positions = params["Transformer"]["posembed_input"]["pos_embedding"]
     np.testing.assert_array_equal(positions, expected["pos_embedding_resized"])
@@ -277,7 +276,7 @@ def test_initialise_lists_all_that_does_not_fit(golden):
         image_size=(48, 48), patch_size=16, hidden_size=64, num_layers=4, num_heads=4, mlp_size=32
     )
     with pytest.raises(UserError, match="16 missing, 0 unexpected, 9 mis-shaped") as error:
-        google_npz.initialise(path, description, jax.random.key(0))
+        formats.initialise(path, description, jax.random.key(0))
     assert str(error.value).startswith(f"{path}: ")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from npz_files import arrays, assert_one_line, save
+from npz_files import arrays, assert_one_line, restore, save
 
 from checkpoints import google_npz
 from vit_sentiment.runtime.errors import UserError
@@ -81,7 +81,7 @@ def unreadable(kind, folder):
 def test_what_is_no_checkpoint_is_an_error_of_one_line(tmp_path, kind):
     path = unreadable(kind, tmp_path)
     with pytest.raises(UserError) as error:
-        google_npz.restore(path)
+        restore(path)
     assert_one_line(error, path)
     assert not (tmp_path / "trace").exists()
 
@@ -90,7 +90,7 @@ def test_a_pickle_and_a_truncated_file_are_called_so(tmp_path):
     for kind, word in (("pickle", "pickle"), ("truncated", "truncated"), ("empty", "empty")):
         (tmp_path / kind).mkdir()
         with pytest.raises(UserError, match=word):
-            google_npz.restore(unreadable(kind, tmp_path / kind))
+            restore(unreadable(kind, tmp_path / kind))
 
 
 @pytest.mark.parametrize("extra", [b"notes", None])
@@ -103,7 +103,7 @@ def test_a_checkpoint_with_something_else_in_it_is_an_error(golden, tmp_path, ex
         flat = arrays(path) | {"names": np.array(["a", "b"])}
         save(path, flat)
     with pytest.raises(UserError, match=r"README|names"):
-        google_npz.restore(path)
+        restore(path)
 
 
 @settings(

@@ -137,7 +137,7 @@ def test_a_workdir_gives_the_chosen_step(student, workdir, checkpoint, step):
 
 
 def test_a_folder_that_is_no_workdir_is_an_error(tmp_path, workdir):
-    with pytest.raises(UserError, match=r"no model\.json; expected the workdir"):
+    with pytest.raises(UserError, match=r"expected the workdir of a training run \(model\.json\)"):
         load(tmp_path)
     (tmp_path / "model.json").write_text((workdir / "model.json").read_text())
     with pytest.raises(UserError, match="no checkpoints here"):

@@ -9,7 +9,7 @@ import optax
 import pytest
 import tiny
 
-from checkpoints import google_npz, trees
+from checkpoints import formats, trees
 from configs import common
 from vit_sentiment.models.classifier import HEAD_NAMES, Classifier
 from vit_sentiment.models.description import ModelDescription
@@ -31,7 +31,7 @@ CASES = ("full", "head_only", "fold_masked")
 def keras_run(golden, case):
     """Our losses, parameters and probabilities of the first batch for one golden run."""
     expected = np.load(golden / "keras_train" / "expected.npz")
-    described, params = google_npz.restore(golden / "keras_train" / "initial.npz", gelu="exact")
+    described, params, _ = formats.restore(golden / "keras_train" / "initial.npz", gelu="exact")
     config = common.get_config()
     config.data.batch_size = config.validation.batch_size = 8
     labels, weights, mask = expected["labels"], expected["class_weights"], None

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,15 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from checkpoints import google_npz, orbax_store, trees
+from checkpoints import formats, trees
 from input_pipeline.records import Batch
-from vit_sentiment.models.classifier import Classifier, Params, abstract_params, normalise
+from vit_sentiment.models.classifier import Params, apply, normalise
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.runtime import files
-from vit_sentiment.runtime.errors import UserError
-
-DESCRIPTION_FILE = "model.json"
-"""Name of the model description in a workdir."""
 
 Outputs = dict[str, jax.Array]
 """`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32."""
@@ -48,10 +42,10 @@ def load(
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> Model:
-    """Loads a model from the workdir of a training run or from an `.npz` file.
+    """Loads a model from an `.npz` file, the workdir of a training run or a Hugging Face folder.
 
     Args:
-      name: the workdir or file.
+      name: the file or folder.
       checkpoint: of a workdir: `best`, `latest` or a step.
       gelu: of a file that does not tell it: `tanh` or `exact`.
       num_heads: of a file that does not tell it.
@@ -60,31 +54,11 @@ def load(
     Raises:
       UserError: nothing usable is there, or a fact is missing that only the user can give.
     """
-    path = pathlib.Path(name)
-    if path.is_dir():
-        if gelu or num_heads or image_size:
-            raise UserError(f"{path}: a workdir tells GELU, heads and image size itself")
-        return _load_workdir(path, checkpoint)
-    described, params = google_npz.restore(
-        path, gelu=gelu, num_heads=num_heads, image_size=image_size
+    described, params, source = formats.restore(
+        name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
     )
-    if described.unknown:
-        raise UserError(f"{path}: {google_npz.ask_for(described)}")
-    return Model(described.description, params, str(path))
-
-
-def _load_workdir(workdir: pathlib.Path, checkpoint: str) -> Model:
-    saved = workdir / DESCRIPTION_FILE
-    if not saved.exists():
-        raise UserError(f"{workdir}: no {DESCRIPTION_FILE}; expected the workdir of a training run")
-    description = ModelDescription.from_json(files.read_json(saved), str(saved))
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    spec = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-        abstract_params(description),
-    )
-    step, params = orbax_store.restore_params(workdir, checkpoint, spec)
-    return Model(description, params, f"{workdir} step {step}")
+    formats.require_known(described, str(name))
+    return Model(described.description, params, source)
 
 
 def outputs(description: ModelDescription, params: Params, images: jax.Array) -> Outputs:
@@ -93,7 +67,7 @@ def outputs(description: ModelDescription, params: Params, images: jax.Array) ->
     Matrix products are full float32, so that GPUs do not use TF32 unasked.
     """
     with jax.default_matmul_precision("highest"):
-        features, logits = Classifier(description).apply({"params": params}, images)
+        features, logits = apply(description, params, images)
     if logits is None:
         return {"features": features}
     return {"features": features, "logits": logits, "probs": probabilities(description, logits)}

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.models.vit import VisionTransformer, gelu
+from vit_sentiment.models.execution import DEFAULT, Execution
+from vit_sentiment.models.vit import VisionTransformer, gelu, stack_blocks
 
 Params = Mapping[str, Any]
 
@@ -23,10 +24,11 @@ class Classifier(nn.Module):
     """
 
     description: ModelDescription
+    execution: Execution = DEFAULT
 
     def setup(self) -> None:
         d = self.description
-        self.backbone = VisionTransformer(d)
+        self.backbone = VisionTransformer(d, self.execution)
         nn.share_scope(self, self.backbone)  # `cls`, not `backbone/cls`.
         if d.representation_size:
             self.pre_logits = nn.Dense(d.representation_size, dtype=d.dtype)
@@ -53,6 +55,29 @@ class Classifier(nn.Module):
         else:
             return features.astype(jnp.float32), None
         return features.astype(jnp.float32), x.astype(jnp.float32)
+
+
+def apply(
+    description: ModelDescription,
+    params: Params,
+    images: jax.Array,
+    *,
+    execution: Execution = DEFAULT,
+    dropout_key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array | None]:
+    """Features [B, D] and logits [B, C] of images [B, H, W, 3], see `Classifier`.
+
+    Args:
+      dropout_key: for training; without one nothing is dropped.
+    """
+    if execution.scan:
+        params = {**params, "Transformer": stack_blocks(params["Transformer"])}
+    return Classifier(description, execution).apply(
+        {"params": params},
+        images,
+        train=dropout_key is not None,
+        rngs={} if dropout_key is None else {"dropout": dropout_key},
+    )
 
 
 def normalise(pixels: jax.Array, description: ModelDescription) -> jax.Array:

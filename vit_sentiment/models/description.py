@@ -8,7 +8,7 @@ from input_pipeline.records import CLASSES, PIXEL_MODES
 from vit_sentiment.runtime.errors import UserError
 
 GELUS = ("tanh", "exact")
-POOLINGS = ("cls", "mean")
+POOLINGS = ("cls", "mean", "map")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -23,7 +23,11 @@ class ModelDescription:
       gelu: form of the GELU in the blocks; Google's Flax models use `tanh`, vit-keras `exact`.
       layer_norm_epsilon: 1e-6 in Google's and vit-keras' models, 1e-12 in some others.
       dropout: rate after attention and twice in the MLP of each block, while training.
-      pooling: `cls` takes the class token, `mean` the average of the patch tokens.
+      stochastic_depth: probability with which a photo skips the branches of the last block while
+        training; it grows linearly from 0 at the first.
+      class_token: whether there is one; big_vision's and SigLIP's models have none.
+      pooling: `cls` takes the class token, `mean` the average of the patch tokens, `map` attends
+        to all tokens with a learned query.
       representation_size: width of the tanh layer before a linear head (the ImageNet-21k
         originals have one), or None.
       head_hidden: width of a Dense layer with tanh GELU before the output layer (32 in the
@@ -45,6 +49,8 @@ class ModelDescription:
     gelu: str = "tanh"
     layer_norm_epsilon: float = 1e-6
     dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    class_token: bool = True
     pooling: str = "cls"
     representation_size: int | None = None
     head_hidden: int | None = None
@@ -75,8 +81,12 @@ class ModelDescription:
         ):
             if getattr(self, name) not in known:
                 problems.append(f"{name} must be one of {known}, found {getattr(self, name)!r}")
-        if not 0 <= self.dropout < 1:
-            problems.append(f"dropout must be at least 0 and less than 1, found {self.dropout}")
+        for name in ("dropout", "stochastic_depth"):
+            if not 0 <= getattr(self, name) < 1:
+                found = getattr(self, name)
+                problems.append(f"{name} must be at least 0 and less than 1, found {found}")
+        if self.pooling == "cls" and not self.class_token:
+            problems.append("pooling cls needs a class token (class_token)")
         if self.layer_norm_epsilon <= 0:
             problems.append(f"layer_norm_epsilon must be above 0, found {self.layer_norm_epsilon}")
         if (self.head_hidden or 0) < 0 or (self.representation_size or 0) < 0:
@@ -106,6 +116,11 @@ class ModelDescription:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def num_positions(self) -> int:
+        """Position embeddings: one for each patch, and one for the class token where it exists."""
+        return self.grid[0] * self.grid[1] + self.class_token
 
     def replace(self, **changes: Any) -> "ModelDescription":
         """A copy with some fields changed."""

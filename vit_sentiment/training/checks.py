@@ -6,13 +6,19 @@ from ml_collections import ConfigDict
 
 from input_pipeline.problems import POLICIES
 from input_pipeline.sources import LABELS
+from vit_sentiment.models.execution import ATTENTIONS, REMATS
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import optimizers, step, validation
+
+INIT_HEADS = ("fresh", "keep")
 
 
 def check(config: ConfigDict) -> None:
     """Raises one UserError that lists every field with an impossible value."""
     choices = {
+        "init_head": INIT_HEADS,
+        "execution.attention": ATTENTIONS,
+        "execution.remat": REMATS,
         "data.label": LABELS,
         "data.on_error": POLICIES,
         "loss.target": step.TARGETS,

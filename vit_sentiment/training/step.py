@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from checkpoints import google_npz
+from checkpoints import formats
 from vit_sentiment.models.classifier import (
     HEAD_NAMES,
     Classifier,
@@ -90,8 +90,12 @@ def init_state(
     where = jax.tree.map(lambda x: x.sharding, abstract)
     init_key, key = jax.random.split(jax.random.key(config.seed))
     if config.init_from:
-        params = google_npz.initialise(
-            config.init_from, description, init_key, image_size=config.init_image_size or None
+        params = formats.initialise(
+            config.init_from,
+            description,
+            init_key,
+            image_size=config.init_image_size or None,
+            keep_head=config.init_head == "keep",
         )
         params = jax.device_put(params, where.params)
     else:

@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 
 from checkpoints import orbax_store, trees
 from input_pipeline.sources import Source
-from vit_sentiment.inference.model import DESCRIPTION_FILE
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.reporting import manifest
 from vit_sentiment.runtime import files
@@ -131,7 +130,7 @@ def write_description(
 ) -> None:
     if jax.process_index() != 0:
         return
-    files.write_json(workdir / DESCRIPTION_FILE, description.to_json())
+    files.write_json(workdir / orbax_store.DESCRIPTION_FILE, description.to_json())
     with files.replacing(workdir / GROUPS_FILE) as temporary, open(temporary, "wb") as file:
         np.save(file, train_data.group_hashes())
     addressable = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state.params))

@@ -1,0 +1,95 @@
+"""Reading another family of models: rules from its names and shapes to ours.
+
+A family is a list of rules and a function that makes a model description; see docs/backbones.md.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from checkpoints import trees
+from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
+
+Change = Callable[[np.ndarray, ModelDescription], np.ndarray]
+
+
+def same(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+    """Vectors: biases, scales."""
+    del d
+    return value
+
+
+def dense(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+    """PyTorch's linear kernel [out, in] to ours [in, out]."""
+    del d
+    return value.T
+
+
+def conv(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+    """PyTorch's convolution [out, in, H, W] to ours [H, W, in, out]."""
+    del d
+    return value.transpose(2, 3, 1, 0)
+
+
+def to_heads(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+    """Kernel [D, D] or bias [D] of query, key or value to [D, heads, E] or [heads, E]."""
+    return value.T.reshape(*value.shape[1:], d.num_heads, -1)
+
+
+def from_heads(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+    """Kernel [D, D] of the output of attention to [heads, E, D]."""
+    return value.T.reshape(d.num_heads, -1, value.shape[0])
+
+
+def third(number: int) -> Change:
+    """Query (0), key (1) or value (2) of a kernel [3D, D] or bias [3D] that holds all three."""
+    return lambda value, d: to_heads(np.split(value, 3)[number], d)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Arrays whose name matches `pattern` become `name`; several rules may take from one array.
+
+    Attributes:
+      pattern: a regular expression for a whole foreign name.
+      name: ours in memory, with `\\1` for the groups of the pattern.
+      change: from the foreign shape to ours.
+    """
+
+    pattern: str
+    name: str
+    change: Change = same
+
+
+def translate(
+    flat: Mapping[str, np.ndarray],
+    rules: Sequence[Rule],
+    description: ModelDescription,
+    where: str,
+) -> trees.Flat:
+    """Foreign names and shapes to ours.
+
+    Raises:
+      UserError: an array that no rule takes, or one whose shape a rule cannot change; all of
+        them in one message.
+    """
+    translated: trees.Flat = {}
+    problems = []
+    for foreign, value in flat.items():
+        matches = [(rule, re.fullmatch(rule.pattern, foreign)) for rule in rules]
+        matches = [(rule, match) for rule, match in matches if match]
+        if not matches:
+            problems.append(f"unexpected: {foreign} {value.shape}")
+        for rule, match in matches:
+            try:
+                changed = rule.change(value, description)
+            except ValueError:
+                problems.append(f"mis-shaped: {foreign} {value.shape}")
+                continue
+            translated[match.expand(rule.name)] = np.ascontiguousarray(changed, np.float32)
+    if problems:
+        raise UserError("\n  ".join([f"{where}: does not fit the model:", *sorted(problems)]))
+    return translated
