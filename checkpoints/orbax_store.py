@@ -9,7 +9,7 @@ import concurrent.futures
 import hashlib
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -39,8 +39,8 @@ Tree = Any
 class Checkpoints:
     """The checkpoints of one workdir; a context manager that finishes what it began to save.
 
-    A step has the items `params` (the parameter tree) and `train` (all other state), restored
-    apart, so that inference reads only what it needs.
+    A step has the items `params` (the parameter tree), `train` (all other state) and, for runs that
+    average their parameters, `ema`; restored apart, so that inference reads only what it needs.
     """
 
     def __init__(self, workdir: str | pathlib.Path, *, keep_latest: int = 1) -> None:
@@ -68,15 +68,14 @@ class Checkpoints:
         self._sealer.shutdown()
         self._manager.close()
 
-    def save(self, step: int, params: Tree, train: Tree, score: float = UNSCORED) -> None:
+    def save(self, step: int, items: Mapping[str, Tree], score: float = UNSCORED) -> None:
         """Begins to save in the background; an earlier save that failed raises here."""
         self.finish()
-        items = ocp.args.Composite(
-            params=ocp.args.StandardSave(params),
-            train=ocp.args.StandardSave(train),
-            arrays=ocp.args.JsonSave({"params": _arrays(params), "train": _arrays(train)}),
+        arguments = ocp.args.Composite(
+            **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
+            arrays=ocp.args.JsonSave({name: _arrays(tree) for name, tree in items.items()}),
         )
-        if not self._manager.save(step, args=items, metrics={"score": score}):
+        if not self._manager.save(step, args=arguments, metrics={"score": score}):
             raise RuntimeError(f"{self._root}: step {step} was not saved; it exists or is too old")
         self._sealing = self._sealer.submit(self._seal, step)
 
@@ -97,11 +96,11 @@ class Checkpoints:
         """The last step that was saved completely, or None."""
         return self._manager.latest_step()
 
-    def restore_latest(self, params: Tree, train: Tree) -> tuple[int, Tree, Tree] | None:
-        """Restores the latest undamaged step: (step, params, train), or None if there is no step.
+    def restore_latest(self, items: Mapping[str, Tree]) -> tuple[int, dict[str, Tree]] | None:
+        """Restores the latest undamaged step: (step, items), or None if there is no step.
 
         A damaged step is moved to `damaged_checkpoints/`, with a line that says so, and the one
-        before it is tried. `params` and `train` are trees of ShapeDtypeStructs with shardings.
+        before it is tried. `items` are trees of ShapeDtypeStructs with shardings.
 
         Raises:
           UserError: all steps are damaged, or they hold another model or optimiser.
@@ -111,7 +110,7 @@ class Checkpoints:
             # One process reads all files and judges for all, or they might not agree.
             problem = damage(self._root / str(step)) if jax.process_index() == 0 else None
             if not multihost_utils.broadcast_one_to_all(np.array(problem is not None)):
-                return step, *_restore(self._manager, self._root, step, params=params, train=train)
+                return step, _restore(self._manager, self._root, step, items)
             self._set_aside(step, problem)
         if steps:
             raise UserError(f"{self._root}: no undamaged checkpoint is left of steps {steps}")
@@ -128,7 +127,14 @@ class Checkpoints:
 
 
 def read_workdir(workdir: pathlib.Path, checkpoint: str) -> tuple[int, Described, Params]:
-    """Step, description and parameters of a workdir; see `restore_params`."""
+    """Step, description and parameters of a workdir.
+
+    Args:
+      checkpoint: `best`, `latest` or a step; with `-ema` the moving average of the parameters.
+
+    Raises:
+      UserError: see `restore_params`.
+    """
     saved = workdir / DESCRIPTION_FILE
     description = ModelDescription.from_json(files.read_json(saved), str(saved))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -136,12 +142,15 @@ def read_workdir(workdir: pathlib.Path, checkpoint: str) -> tuple[int, Described
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
         abstract_params(description),
     )
-    step, params = restore_params(workdir, checkpoint, spec)
+    item = "ema" if checkpoint.endswith("-ema") else "params"
+    step, params = restore_params(workdir, checkpoint.removesuffix("-ema"), spec, item)
     told = f"everything from {DESCRIPTION_FILE}"
     return step, Described(f"workdir of a training run, step {step}", description, (told,)), params
 
 
-def restore_params(workdir: str | pathlib.Path, which: str, params: Tree) -> tuple[int, Tree]:
+def restore_params(
+    workdir: str | pathlib.Path, which: str, params: Tree, item: str = "params"
+) -> tuple[int, Tree]:
     """Restores the parameters of step `which`: `best`, `latest` or a number.
 
     Raises:
@@ -165,8 +174,7 @@ def restore_params(workdir: str | pathlib.Path, which: str, params: Tree) -> tup
         if problem := damage(root / str(step)):
             others = [s for s in steps if s != step]
             raise UserError(f"{root}/{step}: damaged: {problem}; other steps: {others}")
-        (restored,) = _restore(manager, root, step, params=params)
-        return step, restored
+        return step, _restore(manager, root, step, {item: params})[item]
 
 
 def _arrays(tree: Tree) -> dict[str, list[Any]]:
@@ -176,14 +184,16 @@ def _arrays(tree: Tree) -> dict[str, list[Any]]:
 
 
 def _restore(
-    manager: ocp.CheckpointManager, root: pathlib.Path, step: int, **items: Tree
-) -> Iterator[Tree]:
+    manager: ocp.CheckpointManager, root: pathlib.Path, step: int, items: Mapping[str, Tree]
+) -> dict[str, Tree]:
     saved = manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.JsonRestore()))["arrays"]
     for name, tree in items.items():
+        if name not in saved:
+            raise UserError(f"{root}/{step}: has no {name}, but {', '.join(saved)}")
         _check_arrays(f"{root}/{step}/{name}", saved[name], _arrays(tree))
     composite = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}
     restored = manager.restore(step, args=ocp.args.Composite(**composite))
-    return (restored[name] for name in items)
+    return {name: restored[name] for name in items}
 
 
 def _check_arrays(where: str, found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -108,15 +108,26 @@ def get_config() -> ConfigDict:
     config.data.num_workers = 0
 
     config.loss = ConfigDict()
-    # `label`, or `probs`: the teacher's probabilities.
-    config.loss.target = "label"
+    # Weight of the teacher's probabilities as targets, the label having the rest: 0 to 1.
+    config.loss.soft_weight = 0.0
+    # Divides the student's and the teacher's logits in that part, whose weight grows by its square.
+    config.loss.temperature = 1.0
+    # q of the generalised cross-entropy (1 - p^q) / q, which trusts labels less; 0: the ordinary.
+    config.loss.generalised_q = 0.0
+    # Rows of P(label | truth), ((0.8, 0.1, 0.1), ...): the loss is corrected for such labels.
+    config.loss.noise_matrix = ()
+    # Added to the logits while training: `none`, `prior` (log of the shares of the classes in the
+    # training split), or numbers `-0.5,0,0.5`.
+    config.loss.logit_adjustment = "none"
+    # Share of each target that is spread evenly over the classes.
     config.loss.label_smoothing = 0.2
     # `none`, `balanced` (n / (classes * count), of the training split), or numbers `1.9,1.4,0.6`.
     # Weighted losses are divided by the batch size, as in Keras.
     config.loss.class_weights = "balanced"
 
     config.optimizer = ConfigDict()
-    # `radam`, `adamw`, `lion`, or `sgd`, whose momentum is b1.
+    # `radam`, `adamw`, `lion`, `sgd`, whose momentum is b1, or `muon`, which orthogonalises the
+    # updates of the blocks' matrices and leaves the rest to Adam.
     config.optimizer.name = "radam"
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
@@ -126,8 +137,16 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 0.0
     # What decays: `all`, or `kernels`: not biases, norms, positions and the class token.
     config.optimizer.decays = "all"
+    # Multiplies the learning rate once for each block between a parameter and the head; 1: none.
+    config.optimizer.layer_decay = 1.0
     # Clips gradients to this global norm; 0: no clipping.
     config.optimizer.clip_norm = 0.0
+
+    # Parts that a batch is computed in, one after another, to save memory; one update for all.
+    config.accumulate = 1
+    # Decay of a moving average of the parameters, evaluated beside them; 0: none. It is
+    # min(ema_decay, (1 + step) / (10 + step)), so that early steps are forgotten.
+    config.ema_decay = 0.0
 
     # The original: the head alone for one epoch, then everything.
     config.stages = (stage(trainable="head", epochs=1.0), stage(epochs=5.0))
@@ -140,6 +159,12 @@ def get_config() -> ConfigDict:
     config.validation.batch_size = 256
     # Selects the best checkpoint: `macro_f1`, `accuracy` or `log_loss`.
     config.validation.metric = "macro_f1"
+    # Whose metric that is, and what best.npz holds: `raw` parameters or their average, `ema`.
+    config.validation.weights = "raw"
+
+    # Ends the run after this many validations without an improvement by more than min_delta of the
+    # metric; 0: trains to the end.
+    config.early_stopping = ConfigDict({"patience": 0, "min_delta": 0.0})
 
     # How many of the latest checkpoints to keep beside the best.
     config.keep_latest = 1

@@ -13,8 +13,9 @@ from vit_sentiment.models.vit import VisionTransformer, gelu, stack_blocks
 
 Params = Mapping[str, Any]
 
+BACKBONE_NAMES = ("embedding", "cls", "Transformer", "MAPHead_0")
 HEAD_NAMES = ("pre_logits", "head", "head_hidden", "head_out")
-"""Top-level names of the parameter tree that are not the backbone's."""
+"""Top-level names of the parameter tree: the backbone's and the head's."""
 
 
 class Classifier(nn.Module):

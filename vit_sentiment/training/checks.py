@@ -8,7 +8,7 @@ from input_pipeline.problems import POLICIES
 from input_pipeline.sources import LABELS
 from vit_sentiment.models.execution import ATTENTIONS, REMATS
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.training import optimizers, step, validation
+from vit_sentiment.training import optimizers, validation
 
 INIT_HEADS = ("fresh", "keep")
 
@@ -21,10 +21,10 @@ def check(config: ConfigDict) -> None:
         "execution.remat": REMATS,
         "data.label": LABELS,
         "data.on_error": POLICIES,
-        "loss.target": step.TARGETS,
         "optimizer.name": optimizers.NAMES,
         "optimizer.decays": optimizers.DECAYS,
         "validation.metric": validation.METRICS,
+        "validation.weights": validation.WEIGHTS,
     }
     at_least = {
         "seed": 0,
@@ -37,6 +37,9 @@ def check(config: ConfigDict) -> None:
         "optimizer.clip_norm": 0,
         "optimizer.weight_decay": 0,
         "keep_latest": 1,
+        "accumulate": 1,
+        "early_stopping.patience": 0,
+        "early_stopping.min_delta": 0,
         "log_every": 1,
     }
     values = _flat(config)
@@ -52,13 +55,21 @@ def check(config: ConfigDict) -> None:
     ]
     problems += [
         f"{name}: expected at least 0 and less than 1, found {values[name]}"
-        for name in ("loss.label_smoothing", "optimizer.b1", "optimizer.b2")
+        for name in ("loss.label_smoothing", "optimizer.b1", "optimizer.b2", "ema_decay")
         if not 0 <= values[name] < 1
     ]
-    if config.optimizer.eps <= 0:
-        problems.append(f"optimizer.eps: expected more than 0, found {config.optimizer.eps}")
-    if config.loss.target == "probs" and config.data.label != "teacher_label":
-        problems.append("loss.target: probabilities are a teacher's; data.label must be too")
+    problems += [
+        f"{name}: expected at least 0 and at most 1, found {values[name]}"
+        for name in ("loss.soft_weight", "loss.generalised_q")
+        if not 0 <= values[name] <= 1
+    ]
+    problems += [
+        f"{name}: expected more than 0, found {values[name]}"
+        for name in ("optimizer.eps", "loss.temperature", "optimizer.layer_decay")
+        if not values[name] > 0
+    ]
+    if config.loss.soft_weight and config.data.label != "teacher_label":
+        problems.append("loss.soft_weight: probabilities are a teacher's; data.label must be too")
     if problems:
         raise UserError("; ".join(f"config.{problem}" for problem in problems))
 

@@ -1,11 +1,14 @@
 """Losses, checked against Keras' by golden training runs."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 
 KERAS_EPSILON = 1e-7
@@ -30,16 +33,21 @@ def class_weights(text: str, labels: np.ndarray, num_classes: int) -> np.ndarray
         occurring = np.count_nonzero(counts)
         weights = len(labels) / (occurring * np.maximum(counts, 1))
         return np.where(counts > 0, weights, 0.0).astype(np.float32)
+    return _numbers("class_weights", text, num_classes, "none, balanced", 0.0)
+
+
+def _numbers(field: str, text: str, count: int, words: str, least: float) -> np.ndarray:
     try:
-        weights = np.array([float(part) for part in text.split(",")], np.float32)
+        values = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
-        weights = np.empty(0, np.float32)
-    if len(weights) != num_classes or not np.all(np.isfinite(weights) & (weights >= 0)):
+        values = np.empty(0, np.float32)
+    if len(values) != count or not np.all(np.isfinite(values) & (values >= least)):
+        bound = f" >= {least:g}" if np.isfinite(least) else ""
         raise UserError(
-            f"loss.class_weights: expected none, balanced or {num_classes} numbers >= 0 with "
-            f"commas between, found {text!r}"
+            f"config.loss.{field}: expected {words} or {count} numbers{bound} with commas "
+            f"between, found {text!r}"
         )
-    return weights
+    return values
 
 
 def log_probabilities(logits: jax.Array, output_mask: Sequence[float] | None) -> jax.Array:
@@ -55,23 +63,131 @@ def log_probabilities(logits: jax.Array, output_mask: Sequence[float] | None) ->
     return jax.nn.log_softmax(jnp.log(clipped))
 
 
-def cross_entropy(
-    log_probs: jax.Array,
-    targets: jax.Array,
-    weights: jax.Array,
-    mask: jax.Array,
-    label_smoothing: float,
-) -> jax.Array:
-    """Weighted cross-entropy, summed and divided by the number of real rows: a scalar.
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """The constants of a run's loss; see `rows`.
 
-    Args:
-      log_probs: [B, C].
-      targets: probabilities of the classes, one-hot for hard labels [B, C].
-      weights: of each class [C]; a row's weight is its target's expectation of it.
-      mask: False where there is no photo [B].
+    Attributes:
+      class_weights: float32 [C]; a row's weight is its target's expectation of it.
+      adjustment: added to the logits while training, float32 [C].
+      noise: P(label j | truth i) at [i, j], float32 [C, C]; or None.
       label_smoothing: share of the target that is spread evenly over the classes; the weight is
         that of the target before smoothing, as in Keras.
+      soft_weight: of the soft targets against the hard ones.
+      temperature: of the soft targets and of what is compared with them.
+      q: of the generalised cross-entropy; 0 is the ordinary one.
+      output_mask: see `log_probabilities`.
     """
-    smooth = targets * (1.0 - label_smoothing) + label_smoothing / targets.shape[-1]
-    rows = -jnp.sum(smooth * log_probs, axis=-1) * (targets @ weights)
-    return jnp.sum(jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+
+    class_weights: np.ndarray
+    adjustment: np.ndarray
+    noise: np.ndarray | None = None
+    label_smoothing: float = 0.0
+    soft_weight: float = 0.0
+    temperature: float = 1.0
+    q: float = 0.0
+    output_mask: tuple[float, ...] | None = None
+
+
+def make_loss(config: ConfigDict, labels: np.ndarray, description: ModelDescription) -> Loss:
+    """The loss of `config.loss`; `labels` are the training split's [N].
+
+    Raises:
+      UserError: class weights, logit adjustment or noise matrix are not what they should be.
+    """
+    classes, o = description.num_classes, config.loss
+    return Loss(
+        class_weights=class_weights(o.class_weights, labels, classes),
+        adjustment=logit_adjustment(o.logit_adjustment, labels, classes),
+        noise=noise_matrix(o.noise_matrix, classes),
+        label_smoothing=o.label_smoothing,
+        soft_weight=o.soft_weight,
+        temperature=o.temperature,
+        q=o.generalised_q,
+        output_mask=description.output_mask,
+    )
+
+
+def logit_adjustment(text: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """What is added to the logits of each class while training, float32 [C].
+
+    Args:
+      text: `none`; `prior`: the logarithm of each class' share of `labels`, after which the bare
+        logits are those of a balanced world (Menon et al. 2021, arXiv 2007.07314); or numbers.
+
+    Raises:
+      UserError: anything else, or `prior` where a class does not occur.
+    """
+    if text == "none":
+        return np.zeros(num_classes, np.float32)
+    if text == "prior":
+        counts = np.bincount(labels, minlength=num_classes)
+        if not counts.all():
+            raise UserError("config.loss.logit_adjustment: prior needs photos of every class")
+        return np.log(counts / counts.sum()).astype(np.float32)
+    return _numbers("logit_adjustment", text, num_classes, "none, prior", -np.inf)
+
+
+def noise_matrix(rows: Sequence[Sequence[float]], num_classes: int) -> np.ndarray | None:
+    """The matrix of `config.loss.noise_matrix`, float32 [C, C]; None for an empty one.
+
+    Raises:
+      UserError: it is not square, or a row is no distribution.
+    """
+    if not len(rows):
+        return None
+    where = "config.loss.noise_matrix"
+    try:
+        matrix = np.array(rows, np.float64)
+    except (TypeError, ValueError):
+        matrix = np.empty(0)
+    if matrix.shape != (num_classes, num_classes):
+        raise UserError(f"{where}: expected {num_classes} rows of {num_classes}, found {rows}")
+    if not np.all(matrix >= 0) or not np.allclose(matrix.sum(axis=1), 1.0, atol=1e-3):
+        raise UserError(f"{where}: expected rows that are >= 0 and sum to 1, found {rows}")
+    return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def rows(loss: Loss, logits: jax.Array, hard: jax.Array, soft: jax.Array) -> jax.Array:
+    """The loss of each row [B]: (1 - w) hard part + w T^2 soft part, w the soft weight.
+
+    The soft part compares softmax(logits / T) with the soft targets at the same temperature; T^2
+    keeps its gradient comparable (Hinton et al. 2015, arXiv 1503.02531).
+
+    Args:
+      logits: [B, C].
+      hard: one-hot labels, or mixtures of them [B, C].
+      soft: the teacher's probabilities [B, C].
+    """
+    w, t = loss.soft_weight, loss.temperature
+    logits = logits + loss.adjustment
+    total = jnp.zeros(logits.shape[0], logits.dtype)
+    if w < 1:
+        total += (1 - w) * _part(loss, logits, hard)
+    if w > 0:
+        total += w * t**2 * _part(loss, logits / t, soften(soft, t))
+    return total
+
+
+def soften(probs: jax.Array, temperature: float) -> jax.Array:
+    """Probabilities [B, C] as their logits divided by the temperature would give them."""
+    if temperature == 1:
+        return probs
+    powers = probs ** (1.0 / temperature)
+    return powers / jnp.maximum(powers.sum(-1, keepdims=True), 1e-30)  # Zeros stay zeros.
+
+
+def _part(loss: Loss, logits: jax.Array, targets: jax.Array) -> jax.Array:
+    log_probs = log_probabilities(logits, loss.output_mask)
+    if loss.noise is not None:
+        # Forward correction (Patrini et al. 2017, arXiv 1609.03683): what the labels' noise makes
+        # of the truth is compared with them, so that what is learnt is the truth.
+        log_probs = jax.nn.logsumexp(log_probs[:, :, None] + jnp.log(loss.noise), axis=1)
+    smooth = targets * (1.0 - loss.label_smoothing) + loss.label_smoothing / targets.shape[-1]
+    if loss.q:
+        # Zhang and Sabuncu 2018 (arXiv 1805.07836), equation 6.
+        each = (1.0 - jnp.exp(loss.q * log_probs)) / loss.q
+    else:
+        # A label that noise never makes has the probability 0; 0 times it is 0.
+        each = -jnp.where(smooth > 0, log_probs, 0.0)
+    return jnp.sum(smooth * each, axis=-1) * (targets @ jnp.asarray(loss.class_weights))

@@ -46,6 +46,11 @@ def rows(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
+def stacked(shardings: Any) -> Any:
+    """The same shardings for arrays with one more axis in front, that of several runs."""
+    return jax.tree.map(lambda s: NamedSharding(s.mesh, PartitionSpec(None, *s.spec)), shardings)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Sharding of what every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
@@ -66,9 +71,8 @@ def state_shardings(abstract: Any, mesh: Mesh) -> Any:
     return jax.tree.map(sharding, abstract)
 
 
-def to_devices(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a global batch to sharded arrays."""
+def to_devices(batch: dict[str, np.ndarray], where: NamedSharding) -> dict[str, jax.Array]:
+    """This process's rows of a global batch to arrays sharded as `rows`, or `stacked` ones."""
     return {
-        name: jax.make_array_from_process_local_data(rows(mesh), value)
-        for name, value in batch.items()
+        name: jax.make_array_from_process_local_data(where, value) for name, value in batch.items()
     }

@@ -21,6 +21,7 @@ from vit_sentiment.training.step import BATCH_FIELDS
 
 Evaluator = Callable[[Params], dict[str, float]]
 METRICS = ("macro_f1", "accuracy", "log_loss")
+WEIGHTS = ("raw", "ema")
 
 
 def score(config: ConfigDict, values: dict[str, float]) -> float:
@@ -64,7 +65,7 @@ def make_evaluator(
             for batch in batches:
                 masked += int(np.sum(~batch["mask"] & (batch["index"] >= 0)))
                 fields = {name: batch[name] for name in BATCH_FIELDS}
-                batch_counts, batch_loss = count(params, sharding.to_devices(fields, mesh))
+                batch_counts, batch_loss = count(params, sharding.to_devices(fields, sharding.rows(mesh)))
                 counts += np.asarray(batch_counts)
                 loss += float(batch_loss)
         if masked:
