@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from input_pipeline.problems import POLICIES
 from input_pipeline.sources import LABELS
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.training import optimizers, step, validation
+from vit_sentiment.training import augment, optimizers, step, validation
 
 
 def check(config: ConfigDict) -> None:
@@ -51,6 +51,7 @@ def check(config: ConfigDict) -> None:
     ]
     if config.optimizer.eps <= 0:
         problems.append(f"optimizer.eps: expected more than 0, found {config.optimizer.eps}")
+    problems += augment.problems(config.augment)
     if config.loss.target == "probs" and config.data.label != "teacher_label":
         problems.append("loss.target: probabilities are a teacher's; data.label must be too")
     if problems:
