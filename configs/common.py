@@ -30,7 +30,8 @@ def get_config() -> ConfigDict:
     """The defaults: the original's recipe for ViT-B/16 at 384 pixels."""
     config = ConfigDict()
 
-    # Everything random is a function of it: initial weights, order of the data, dropout.
+    # Everything random is a function of it: initial weights, order of the data, dropout,
+    # augmentation.
     config.seed = 0
     # Weights to start from: an .npz file, the workdir of another run, a Hugging Face folder; empty:
     # from scratch.
@@ -106,6 +107,35 @@ def get_config() -> ConfigDict:
     config.data.num_threads = -1
     # Decoding processes; 0: threads alone.
     config.data.num_workers = 0
+
+    # Of training photos, on the devices, in this order; all of it is off here.
+    config.augment = ConfigDict()
+    # Crops to a random box and resizes it to the whole: its share of the area, uniform from low to
+    # high; (1, 1) for both fields: no crop. Usual: (0.08, 1).
+    config.augment.crop_area = (1.0, 1.0)
+    # The box's width / height in pixels of the resized photo, log-uniform. Usual: (0.75, 1.33).
+    config.augment.crop_ratio = (1.0, 1.0)
+    # Probability to mirror left and right.
+    config.augment.flip = 0.0
+    # Colour factors are uniform in [1 - s, 1 + s]; of brightness.
+    config.augment.brightness = 0.0
+    # Of the distance to the photo's mean grey.
+    config.augment.contrast = 0.0
+    # Of the distance to each pixel's grey.
+    config.augment.saturation = 0.0
+    # Turns the hue by up to this share of a turn either way; at most 0.5.
+    config.augment.hue = 0.0
+    # Probability to paint a random box mid-grey.
+    config.augment.erase = 0.0
+    # The box's share of the area, uniform from low to high.
+    config.augment.erase_area = (0.02, 0.33)
+    # Its width / height, log-uniform.
+    config.augment.erase_ratio = (0.3, 3.3)
+    # Blends each photo and its target with another's, with a share drawn from Beta(a, a); 0: off.
+    config.augment.mixup = 0.0
+    # Pastes a box of another photo, of a share drawn from Beta(a, a), and mixes targets by area;
+    # 0: off. With mixup on as well, a coin for each photo decides.
+    config.augment.cutmix = 0.0
 
     config.loss = ConfigDict()
     # Weight of the teacher's probabilities as targets, the label having the rest: 0 to 1.

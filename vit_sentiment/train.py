@@ -3,6 +3,7 @@
   python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo/train
   python -m vit_sentiment.train --config=configs/tweets.py --workdir=runs/tweets \\
       --config.data.train=runs/data/tweets '--config.stages[0].learning_rate=3e-4'
+  python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo-seeds --seeds=0,1,2
 
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes, and ends with the same weights
 as a run that nobody stopped. The workdir holds checkpoints (latest and best), metrics.jsonl,
@@ -27,6 +28,16 @@ CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+SEEDS = flags.DEFINE_list(
+    "seeds", None, "Seeds, 0,1,2: trains each in a workdir of its own, WORKDIR/seed-0 and so on."
+)
+AT_ONCE = flags.DEFINE_enum(
+    "at_once",
+    "auto",
+    ["auto", "always", "never"],
+    "All seeds in one vmapped step, or one after another; auto: at once on accelerators, models "
+    "up to S/16 in size.",
+)
 COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -38,17 +49,32 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "With HOST:PORT: which one
 
 def main() -> None:
     config = startup.config_value(CONFIG)
+    seeds = _seeds()
     with stop_requests() as should_stop:
         _join_processes()
 
         from vit_sentiment.runtime import accelerator
-        from vit_sentiment.training.run import train
+        from vit_sentiment.training.run import train, train_seeds
 
         accelerator.prepare()
-        complete = train(config, pathlib.Path(WORKDIR.value), should_stop)
+        workdir = pathlib.Path(WORKDIR.value)
+        if seeds:
+            complete = train_seeds(config, workdir, seeds, AT_ONCE.value, should_stop)
+        else:
+            complete = train(config, workdir, should_stop)
     if not complete and not PROCESS_ID.value:
         command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
         print(f"resume with: {command}")
+
+
+def _seeds() -> list[int]:
+    texts = SEEDS.value or []
+    if not all(text.strip().isdecimal() for text in texts):
+        raise UserError(f"--seeds: expected numbers such as 0,1,2, found {','.join(texts)}")
+    seeds = [int(text) for text in texts]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds: a seed is named twice in {','.join(texts)}")
+    return seeds
 
 
 def _join_processes() -> None:

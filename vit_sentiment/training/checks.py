@@ -8,7 +8,7 @@ from input_pipeline.problems import POLICIES
 from input_pipeline.sources import LABELS
 from vit_sentiment.models.execution import ATTENTIONS, REMATS
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.training import optimizers, validation
+from vit_sentiment.training import augment, optimizers, validation
 
 INIT_HEADS = ("fresh", "keep")
 
@@ -68,6 +68,9 @@ def check(config: ConfigDict) -> None:
         for name in ("optimizer.eps", "loss.temperature", "optimizer.layer_decay")
         if not values[name] > 0
     ]
+    problems += augment.problems(config.augment)
+    if config.validation.weights == "ema" and not config.ema_decay:
+        problems.append("validation.weights: there is no average without ema_decay")
     if config.loss.soft_weight and config.data.label != "teacher_label":
         problems.append("loss.soft_weight: probabilities are a teacher's; data.label must be too")
     if problems:

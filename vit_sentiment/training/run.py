@@ -1,38 +1,54 @@
-"""One training run in one workdir: set up or resume, train, say what came out."""
+"""Training runs in their workdirs: one, or several seeds of the same one."""
 
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from checkpoints import google_npz, orbax_store
-from input_pipeline.loader import LoadSettings, training_batches
-from input_pipeline.sources import Source, open_source, split_names
+from input_pipeline.loader import training_batches
 from vit_sentiment.inference.model import load
 from vit_sentiment.models.classifier import count_parameters
-from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.reporting import manifest
 from vit_sentiment.reporting.metric_log import MetricLog
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
-from vit_sentiment.training import (
-    checks,
-    losses,
-    optimizers,
-    plan,
-    sharding,
-    step,
-    validation,
-)
+from vit_sentiment.training import checks, step, validation
 from vit_sentiment.training import workdir as workdirs
-from vit_sentiment.training.loop import Run, train_loop
+from vit_sentiment.training.loop import Member, train_loop
+from vit_sentiment.training.setup import Setup, make_run, prepare
+
+AT_ONCE = ("auto", "always", "never")
+_MOST_AT_ONCE = 30_000_000
+"""Parameters up to which a model (Ti, S) leaves room on an accelerator for others beside it."""
+
+ShouldStop = Callable[[int], bool]
 
 
-def train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A run to do: its config, where, and its name among several."""
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    name: str = ""
+
+
+@dataclasses.dataclass
+class _Opened:
+    """A run whose checkpoints are open, with the state to go on from."""
+
+    job: _Job
+    checkpoints: orbax_store.Checkpoints
+    state: step.TrainState
+    start: int
+    scores: list[float]
+
+
+def train(config: ConfigDict, workdir: pathlib.Path, should_stop: ShouldStop) -> bool:
     """Trains or resumes the run that `config` describes in `workdir`; whether it is complete.
 
     Args:
@@ -41,154 +57,144 @@ def train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int]
     Raises:
       UserError: the config, the data or the workdir do not allow it; the loss is not finite.
     """
-    checks.check(config)
-    with workdirs.only_one(workdir):
-        return _train(config, workdir, should_stop)
+    return _train([_Job(config, workdir)], "never", should_stop)
 
 
-def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int], bool]) -> bool:
-    train_data, validation_data = _open_data(config)
-    description = plan.describe_model(config, train_data.classes)
-    stages = plan.plan_stages(config, len(train_data))
-    mesh = sharding.make_mesh(config)
-    settings = LoadSettings(
-        image_size=description.image_size,
-        pixel_mode=description.pixel_mode,
-        label=config.data.label,
-        on_error=config.data.on_error,
-        num_threads=config.data.num_threads,
-        num_workers=config.data.num_workers,
-    )
-    labels = train_data.labels_required(config.data.label)
-    weights = losses.class_weights(config.loss.class_weights, labels, description.num_classes)
-    learning_rate = plan.learning_rate(stages)
-    optimizer = optimizers.make_optimizer(config, learning_rate)
-    abstract = step.abstract_state(description, optimizer, mesh)
-    evaluator = validation.make_evaluator(
-        config,
-        description,
-        validation_data,
-        dataclasses.replace(settings, num_workers=0),  # They take seconds to start each time.
-        mesh,
-    )
-    unreadable = workdirs.Unreadable(workdir, train_data)
-    run = Run(
-        stages=stages,
-        steps=[
-            step.make_step(
-                description,
-                optimizer,
-                learning_rate,
-                config,
-                weights,
-                stage.trainable,
-                abstract,
-                mesh,
-            )
-            for stage in stages
-        ],
-        put=lambda batch: sharding.to_devices({f: batch[f] for f in step.BATCH_FIELDS}, mesh),
-        validate=evaluator,
-        score=lambda values: validation.score(config, values),
-        validation_steps=plan.validation_steps(config, len(train_data), stages[-1].stop),
-        batch_size=config.data.batch_size,
-        log_every=config.log_every,
-        unreadable=unreadable.add,
-    )
-    workdirs.claim(config, workdir, train_data, validation_data)
-    with orbax_store.Checkpoints(workdir, keep_latest=config.keep_latest) as checkpoints:
-        state = _resume(workdir, checkpoints, abstract)
-        if state is None:
-            state = step.init_state(abstract, description, optimizer, config)
-            workdirs.write_description(
-                config, workdir, description, state, train_data, validation_data
-            )
-        start, total = int(state.step), stages[-1].stop
-        if start == total:
-            say(f"{workdir}: training is already complete at step {total}")
-            _export_best(workdir, description)
-            return True
-        _announce(config, description, state, mesh, train_data, validation_data, start, total)
-        loading = training_batches(
-            train_data,
-            settings,
-            batch_size=config.data.batch_size,
-            seed=config.seed,
-            shuffle=config.data.shuffle,
-            start=start,
-            process=jax.process_index(),
-            processes=jax.process_count(),
-        )
-        with (
-            contextlib.closing(unreadable),
-            loading as batches,
-            MetricLog(workdir, start, jax.process_index()) as log,
-        ):
-            state, complete = train_loop(run, state, batches, checkpoints, log, should_stop)
-    if complete:
-        say(f"{workdir}: complete at step {total}")
-        _export_best(workdir, description)
-    else:
-        say(f"{workdir}: stopped and saved at step {int(state.step)}")
+def train_seeds(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    seeds: Sequence[int],
+    at_once: str,
+    should_stop: ShouldStop,
+) -> bool:
+    """The same for several seeds, in `workdir`/seed-0 and so on; whether all are complete.
+
+    Args:
+      at_once: `always`: one vmapped step trains all seeds; `never`: one seed after another;
+        `auto`: all at once on accelerators, for models that leave them room.
+    """
+    if (workdir / workdirs.RUN_FILE).exists():
+        raise UserError(f"{workdir}: is the workdir of a single run; choose another for --seeds")
+    jobs = []
+    for seed in seeds:
+        own = config.copy_and_resolve_references()
+        own.seed = seed
+        jobs.append(_Job(own, workdir / f"seed-{seed}", f"seed {seed}"))
+    return _train(jobs, at_once, should_stop)
+
+
+def _train(jobs: Sequence[_Job], at_once: str, should_stop: ShouldStop) -> bool:
+    checks.check(jobs[0].config)
+    with contextlib.ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(workdirs.only_one(job.workdir))
+        setup = prepare(jobs[0].config)
+        groups = [jobs] if _together(at_once, setup) else [[job] for job in jobs]
+        return all(_train_group(setup, group, should_stop) for group in groups)
+
+
+def _together(at_once: str, setup: Setup) -> bool:
+    if at_once == "auto":
+        small = count_parameters(setup.abstract.params) <= _MOST_AT_ONCE
+        return small and jax.default_backend() != "cpu"
+    return at_once == "always"
+
+
+def _train_group(setup: Setup, jobs: Sequence[_Job], should_stop: ShouldStop) -> bool:
+    with contextlib.ExitStack() as stack:
+        opened = [_open(setup, job, stack) for job in jobs]
+        rest = [run for run in opened if not _is_complete(setup, run)]
+        groups = [rest] if len({run.start for run in rest}) == 1 else [[run] for run in rest]
+        if len(groups) > 1:
+            say("the seeds stopped at different steps: they go on one after another")
+        complete = all(_advance(setup, group, should_stop) for group in groups)
+    for job in jobs:
+        if complete:
+            _export_best(setup, job)
     return complete
 
 
-def _open_data(config: ConfigDict) -> tuple[Source, Source]:
-    data = config.data
-    if not data.train:
-        raise UserError("config.data.train: expected a dataset, table or folder")
-    train_data = _open(data.train, data.train_split, data.data_dir)
-    if not data.validation and not train_data.split:
-        raise UserError(
-            f"config.data.validation: {data.train} has no splits; name the photos to validate on"
-        )
-    validation_data = _open(data.validation or data.train, data.validation_split, data.data_dir)
-    if validation_data.classes != train_data.classes:
-        raise UserError(
-            f"classes of {train_data.name} are {train_data.classes}, "
-            f"of {validation_data.name} {validation_data.classes}"
-        )
-    validation_data.labels_required(data.label)
-    shared = np.intersect1d(train_data.group_hashes(), validation_data.group_hashes())
-    if len(shared):
-        say(f"warning: {len(shared)} groups (tweets) are in training and validation both")
-    return train_data, validation_data
-
-
-def _open(name: str, split: str, data_dir: str) -> Source:
-    """A split of a dataset, or all of a table or folder, which has none."""
-    has_splits = bool(split_names(name, data_dir))
-    return open_source(name, split if has_splits else "", data_dir=data_dir)
-
-
-def _resume(
-    workdir: pathlib.Path, checkpoints: orbax_store.Checkpoints, abstract: step.TrainState
-) -> step.TrainState | None:
-    train = {"opt_state": abstract.opt_state, "step": abstract.step, "key": abstract.key}
-    restored = checkpoints.restore_latest(abstract.params, train)
+def _open(setup: Setup, job: _Job, stack: contextlib.ExitStack) -> _Opened:
+    config, workdir = job.config, job.workdir
+    workdirs.claim(config, workdir, setup.train_data, setup.validation_data)
+    checkpoints = stack.enter_context(
+        orbax_store.Checkpoints(workdir, keep_latest=config.keep_latest)
+    )
+    restored = checkpoints.restore_latest(setup.abstract.items())
     if restored is None:
-        return None
-    number, params, rest = restored
-    say(f"resuming at step {number}")
-    if jax.process_index() == 0:
-        manifest.note_resumption(workdir, number)
-    return step.TrainState(rest["step"], params, rest["opt_state"], rest["key"])
+        state, start = (
+            step.init_state(setup.abstract, setup.description, setup.optimizer, config),
+            0,
+        )
+        workdirs.write_description(
+            config, workdir, setup.description, state, setup.train_data, setup.validation_data
+        )
+    else:
+        start, items = restored
+        state = step.TrainState.from_items(items)
+        if jax.process_index() == 0:
+            manifest.note_resumption(workdir, start)
+    scores = validation.past_scores(config, workdir, start)
+    return _Opened(job, checkpoints, state, start, scores)
 
 
-def _announce(
-    config: ConfigDict,
-    description: ModelDescription,
-    state: step.TrainState,
-    mesh: jax.sharding.Mesh,
-    train_data: Source,
-    validation_data: Source,
-    start: int,
-    total: int,
-) -> None:
+def _is_complete(setup: Setup, run: _Opened) -> bool:
+    if run.start < setup.total and not validation.enough(run.job.config, run.scores):
+        return False
+    say(f"{run.job.workdir}: training is already complete at step {run.start}")
+    return True
+
+
+def _advance(setup: Setup, group: Sequence[_Opened], should_stop: ShouldStop) -> bool:
+    """Trains runs that are at the same step to their end; whether they reached it."""
+    start = group[0].start
+    _announce(setup, group)
+    with contextlib.ExitStack() as stack:
+        members = [_member(setup, run, stack) for run in group]
+        states = [run.state for run in group]
+        state = states[0] if len(states) == 1 else step.stack(states)
+        for run in group:
+            del run.state  # The first step consumes it.
+        del states
+        complete = train_loop(make_run(setup, len(group)), state, members, start, should_stop)
+    for run in group:
+        at = run.checkpoints.latest_step()
+        outcome = f"complete at step {at}" if complete else f"stopped and saved at step {at}"
+        say(f"{run.job.workdir}: {outcome}")
+    return complete
+
+
+def _member(setup: Setup, run: _Opened, stack: contextlib.ExitStack) -> Member:
+    config, workdir = run.job.config, run.job.workdir
+    unreadable = stack.enter_context(
+        contextlib.closing(workdirs.Unreadable(workdir, setup.train_data))
+    )
+    batches = stack.enter_context(
+        training_batches(
+            setup.train_data,
+            setup.settings,
+            batch_size=config.data.batch_size,
+            seed=config.seed,
+            shuffle=config.data.shuffle,
+            start=run.start,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+    )
+    log = stack.enter_context(MetricLog(workdir, run.start, jax.process_index()))
+    return Member(run.job.name, run.checkpoints, log, run.scores, batches, unreadable.add)
+
+
+def _announce(setup: Setup, group: Sequence[_Opened]) -> None:
+    config, start = setup.config, group[0].start
+    names = ", ".join(run.job.name for run in group if run.job.name)
+    if start:
+        say(f"resuming{f' {names}' if names else ''} at step {start}")
     say(
-        f"{count_parameters(state.params):,} parameters, {mesh.size} {jax.devices()[0].device_kind}"
-        f" device(s), {len(train_data)} training and {len(validation_data)} validation photos, "
-        f"label {config.data.label}, steps {start} to {total} of {config.data.batch_size} photos"
+        f"{f'{names}: ' if names else ''}{count_parameters(setup.abstract.params):,} parameters, "
+        f"{setup.mesh.size} {jax.devices()[0].device_kind} device(s), {len(setup.train_data)} "
+        f"training and {len(setup.validation_data)} validation photos, label {config.data.label}, "
+        f"steps {start} to {setup.total} of {config.data.batch_size} photos"
     )
     if not config.init_from and any(stage.trainable == "head" for stage in config.stages):
         say(
@@ -198,12 +204,14 @@ def _announce(
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
 
 
-def _export_best(workdir: pathlib.Path, description: ModelDescription) -> None:
+def _export_best(setup: Setup, job: _Job) -> None:
     """The best weights as one file that every tool for Google's checkpoints reads.
 
     Several processes leave this to the next start of a single one: restoring is a joint effort.
     """
-    if jax.process_count() == 1 and not (workdir / workdirs.BEST_FILE).exists():
-        best = load(workdir, checkpoint="best")
-        google_npz.write(workdir / workdirs.BEST_FILE, best.params, description)
-        say(f"the best weights are in {workdir / workdirs.BEST_FILE}")
+    path = job.workdir / workdirs.BEST_FILE
+    if jax.process_count() == 1 and not path.exists():
+        ema = job.config.validation.weights == "ema"
+        best = load(job.workdir, checkpoint="best-ema" if ema else "best")
+        google_npz.write(path, best.params, setup.description)
+        say(f"the best weights are in {path}")

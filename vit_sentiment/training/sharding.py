@@ -30,13 +30,14 @@ def make_mesh(config: ConfigDict) -> Mesh:
             f"config.mesh: data={config.mesh.data}, fsdp={config.mesh.fsdp} does not make "
             f"{devices} devices"
         )
-    for name, size in (
-        ("data", config.data.batch_size),
-        ("validation", config.validation.batch_size),
+    for name, size, parts in (
+        ("data", config.data.batch_size, config.accumulate),
+        ("validation", config.validation.batch_size, 1),
     ):
-        if size < 1 or size % devices:
+        if size < 1 or size % (devices * parts):
+            times = f" times {parts} parts (config.accumulate)" if parts > 1 else ""
             raise UserError(
-                f"config.{name}.batch_size: {size} is not a multiple of {devices} devices"
+                f"config.{name}.batch_size: {size} is not a multiple of {devices} devices{times}"
             )
     return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 2)
 

@@ -1,7 +1,8 @@
 """Validation while training: counts summed on the devices, metrics at the end."""
 
 import functools
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from vit_sentiment.evaluation import metrics
 from vit_sentiment.inference.model import outputs
 from vit_sentiment.models.classifier import Params, normalise
 from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.reporting import metric_log
 from vit_sentiment.runtime.progress import say
 from vit_sentiment.training import losses, sharding
 from vit_sentiment.training.step import BATCH_FIELDS
@@ -24,10 +26,32 @@ METRICS = ("macro_f1", "accuracy", "log_loss")
 WEIGHTS = ("raw", "ema")
 
 
-def score(config: ConfigDict, values: dict[str, float]) -> float:
-    """What the best checkpoint has most of."""
+def score(config: ConfigDict, values: Mapping[str, float]) -> float:
+    """What the best checkpoint has most of, from a row of the metric log."""
     name = config.validation.metric
-    return -values[name] if name == "log_loss" else values[name]
+    part = "validation_ema" if config.validation.weights == "ema" else "validation"
+    value = values[f"{part}/{name}"]
+    return -value if name == "log_loss" else value
+
+
+def past_scores(config: ConfigDict, workdir: pathlib.Path, step: int) -> list[float]:
+    """Scores of the validations up to `step`, from the workdir's metric log."""
+    rows = [row for row in metric_log.read(workdir) if row["step"] <= step]
+    return [score(config, row) for row in rows if "validation/accuracy" in row]
+
+
+def enough(config: ConfigDict, scores: Sequence[float]) -> bool:
+    """Whether the last `patience` scores are no better than the best before by `min_delta`."""
+    patience = config.early_stopping.patience
+    if not patience or len(scores) <= patience:
+        return False
+    best, since = scores[0], 0
+    for value in scores[1:]:
+        if value > best + config.early_stopping.min_delta:
+            best, since = value, 0
+        else:
+            since += 1
+    return since >= patience
 
 
 def make_evaluator(
@@ -65,7 +89,9 @@ def make_evaluator(
             for batch in batches:
                 masked += int(np.sum(~batch["mask"] & (batch["index"] >= 0)))
                 fields = {name: batch[name] for name in BATCH_FIELDS}
-                batch_counts, batch_loss = count(params, sharding.to_devices(fields, sharding.rows(mesh)))
+                batch_counts, batch_loss = count(
+                    params, sharding.to_devices(fields, sharding.rows(mesh))
+                )
                 counts += np.asarray(batch_counts)
                 loss += float(batch_loss)
         if masked:

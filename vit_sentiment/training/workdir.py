@@ -41,6 +41,8 @@ FREE_FIELDS = (
     "keep_latest",
     "mesh.data",
     "mesh.fsdp",
+    "execution.attention",
+    "execution.remat",
 )
 """Fields that may change between the parts of a run, since its result does not depend on them;
 what the data paths lead to is held by fingerprints."""
