@@ -37,7 +37,7 @@ def save_all(workdir, scores, **options):
     with Checkpoints(workdir, **options) as checkpoints:
         for step, score in scores:
             scored = {} if score is None else {"score": score}
-            checkpoints.save(step, params(step), state(step), **scored)
+            checkpoints.save(step, {"params": params(step), "train": state(step)}, **scored)
     return workdir
 
 
@@ -66,7 +66,8 @@ def assert_tree(found, expected):
 
 def latest(workdir):
     with Checkpoints(workdir) as checkpoints:
-        return checkpoints.restore_latest(PARAMS, STATE)
+        step, items = checkpoints.restore_latest({"params": PARAMS, "train": STATE})
+        return step, items["params"], items["train"]
 
 
 def largest_file(folder):
@@ -124,7 +125,7 @@ def test_saving_goes_on_after_a_restart_and_never_over_a_step(saved, workdir):
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.latest_step() == 3
         with pytest.raises(RuntimeError, match="step 3 was not saved"):
-            checkpoints.save(3, params(9), state(9), score=1.0)
+            checkpoints.save(3, {"params": params(9), "train": state(9)}, score=1.0)
     save_all(workdir, [(4, 0.1)])
     assert steps(workdir) == [1, 4]
     assert_tree(latest(workdir)[1], params(4))
@@ -146,8 +147,8 @@ def test_a_flipped_bit_is_found_and_the_step_before_is_used(workdir, capsys, ite
 def test_training_goes_on_after_a_fallback(workdir):
     flip(largest_file(workdir / "checkpoints/3"))
     with Checkpoints(workdir) as checkpoints:
-        assert checkpoints.restore_latest(PARAMS, STATE)[0] == 1
-        checkpoints.save(3, params(33), state(33), score=0.1)
+        assert checkpoints.restore_latest({"params": PARAMS, "train": STATE})[0] == 1
+        checkpoints.save(3, {"params": params(33), "train": state(33)}, score=0.1)
     assert_tree(latest(workdir)[1], params(33))
     assert steps(workdir) == [1, 3]
 
@@ -155,8 +156,8 @@ def test_training_goes_on_after_a_fallback(workdir):
 def test_a_second_damaged_step_of_the_same_number_is_set_aside_too(workdir):
     flip(largest_file(workdir / "checkpoints/3"))
     with Checkpoints(workdir) as checkpoints:
-        checkpoints.restore_latest(PARAMS, STATE)
-        checkpoints.save(3, params(33), state(33), score=0.1)
+        checkpoints.restore_latest({"params": PARAMS, "train": STATE})
+        checkpoints.save(3, {"params": params(33), "train": state(33)}, score=0.1)
     flip(largest_file(workdir / "checkpoints/3"))
     assert latest(workdir)[0] == 1
     assert steps(workdir) == [1]
@@ -240,7 +241,7 @@ def test_one_error_names_all_arrays_that_do_not_fit(saved):
 
     def resume():
         with Checkpoints(saved) as checkpoints:
-            checkpoints.restore_latest(other, STATE)
+            checkpoints.restore_latest({"params": other, "train": STATE})
 
     for restore in (lambda: restore_params(saved, "latest", other), resume):
         with pytest.raises(UserError, match="checkpoints/3/params") as error:
@@ -260,7 +261,7 @@ def test_one_error_names_all_arrays_that_do_not_fit(saved):
 def test_another_optimiser_is_named(saved):
     other = {"step": STATE["step"], "momentum": STATE["mean"]}
     with Checkpoints(saved) as checkpoints, pytest.raises(UserError, match="3/train") as error:
-        checkpoints.restore_latest(PARAMS, other)
+        checkpoints.restore_latest({"params": PARAMS, "train": other})
     assert "'momentum'" in str(error.value)
     assert "'mean'" in str(error.value)
 
@@ -268,7 +269,7 @@ def test_another_optimiser_is_named(saved):
 def test_nothing_to_restore(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step() is None
-        assert checkpoints.restore_latest(PARAMS, STATE) is None
+        assert checkpoints.restore_latest({"params": PARAMS, "train": STATE}) is None
     with pytest.raises(UserError, match="no complete checkpoint"):
         restore_params(tmp_path, "best", PARAMS)
     with pytest.raises(UserError, match="no checkpoints here"):

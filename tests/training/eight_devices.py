@@ -10,7 +10,7 @@ import tiny_config
 
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.training import optimizers, sharding, step
+from vit_sentiment.training import losses, optimizers, sharding, step
 
 MESHES = ((8, 1), (1, 8), (4, 2))
 BAD = (
@@ -42,13 +42,14 @@ def train(data, fsdp):
     learning_rate = optax.constant_schedule(1e-3)
     optimizer = optimizers.make_optimizer(config, learning_rate)
     mesh = sharding.make_mesh(config)
-    abstract = step.abstract_state(DESCRIPTION, optimizer, mesh)
+    abstract = step.abstract_state(DESCRIPTION, optimizer, config, mesh)
     state = step.init_state(abstract, DESCRIPTION, optimizer, config)
-    weights = np.array([1.9, 1.4, 0.6], np.float32)
+    config.loss.class_weights = "1.9,1.4,0.6"
+    loss = losses.make_loss(config, np.arange(3), DESCRIPTION)
     advance = step.make_step(
-        DESCRIPTION, optimizer, learning_rate, config, weights, "all", abstract, mesh
+        DESCRIPTION, optimizer, learning_rate, config, loss, "all", abstract, mesh
     )
-    random, losses = np.random.default_rng(0), []
+    random, found = np.random.default_rng(0), []
     for _ in range(20):
         labels = random.integers(0, 3, 16)
         images = random.integers(0, 256, (16, 32, 32, 3)) // 2 + 60 * labels[:, None, None, None]
@@ -58,12 +59,12 @@ def train(data, fsdp):
             "probs": np.zeros((16, 3), np.float32),
             "mask": random.random(16) < 0.9,
         }
-        state, metrics = advance(state, sharding.to_devices(batch, mesh))
-        losses.append(float(metrics["loss"]))
+        state, metrics = advance(state, sharding.to_devices(batch, sharding.rows(mesh)))
+        found.append(float(metrics["loss"]))
     big = state.params[BIG[0]][BIG[1]]
     moments = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.shape == big.shape]
     return {
-        "losses": losses,
+        "losses": found,
         "shape": big.shape,
         "parts": [leaf.addressable_shards[0].data.shape for leaf in (big, *moments)],
     }

@@ -15,7 +15,18 @@ WRONG = {
     "data.batch_size": 0,
     "data.num_threads": -2,
     "data.num_workers": -1,
-    "loss.target": "logits",
+    "init_head": "old",
+    "execution.attention": "flash",
+    "execution.remat": "all",
+    "loss.soft_weight": 1.5,
+    "loss.generalised_q": -0.1,
+    "loss.temperature": 0.0,
+    "accumulate": 0,
+    "ema_decay": 1.0,
+    "optimizer.layer_decay": 0.0,
+    "validation.weights": "best",
+    "early_stopping.patience": -1,
+    "early_stopping.min_delta": -0.5,
     "loss.label_smoothing": 1.0,
     "optimizer.name": "adam",
     "optimizer.decays": "none",
@@ -57,6 +68,12 @@ def test_all_wrong_values_are_told_at_once():
 
 
 def test_only_a_teacher_has_probabilities():
-    fields = {"loss.target": "probs", "data.label": "human_label"}
-    with pytest.raises(UserError, match=r"loss\.target: probabilities are a teacher's"):
+    fields = {"loss.soft_weight": 0.5, "data.label": "human_label"}
+    with pytest.raises(UserError, match=r"loss\.soft_weight: probabilities are a teacher's"):
         checks.check(changed(**fields))
+
+
+def test_an_average_cannot_be_selected_where_there_is_none():
+    with pytest.raises(UserError, match=r"validation\.weights: there is no average"):
+        checks.check(changed(**{"validation.weights": "ema"}))
+    checks.check(changed(**{"validation.weights": "ema", "ema_decay": 0.9}))

@@ -17,11 +17,12 @@ import pytest
 import tiny
 
 from checkpoints.orbax_store import Checkpoints
+from input_pipeline.sources import open_source
 from vit_sentiment.reporting import metric_log
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import run as training_run
 from vit_sentiment.training import workdir as workdirs
-from vit_sentiment.training.loop import Run, train_loop
+from vit_sentiment.training.loop import Member, Run, train_loop
 from vit_sentiment.training.plan import Stage
 from vit_sentiment.training.step import TrainState
 
@@ -271,19 +272,21 @@ def loop(tmp_path, scores, losses=None, should_stop=lambda step: False, **settin
     run = Run(
         stages=[Stage("all", 0, total, lambda step: 0.1)],
         steps=[step],
-        put=lambda batch: batch,
+        put=lambda batches: batches,
+        split=lambda state: [state],
+        enough=lambda scores: False,
         validate=lambda params: {"score": next(left)},
-        score=lambda values: values["score"],
+        score=lambda values: values["validation/score"],
         validation_steps=frozenset(range(2, total + 1, 2)),
         batch_size=1,
         log_every=1,
-        unreadable=lambda numbers: None,
     )
     run = dataclasses.replace(run, **settings)
     state = TrainState(jnp.int32(0), {"w": jnp.zeros(3)}, {}, jax.random.key(0))
     batches = iter([{"mask": np.ones(1, bool), "index": np.zeros(1, np.int64)}] * total)
     with Checkpoints(tmp_path) as checkpoints, metric_log.MetricLog(tmp_path, 0) as log:
-        return train_loop(run, state, batches, checkpoints, log, should_stop)
+        member = Member("", checkpoints, log, [], batches, lambda numbers: None)
+        return train_loop(run, state, [member], 0, should_stop)
 
 
 def steps_on_disk(workdir):
@@ -291,9 +294,7 @@ def steps_on_disk(workdir):
 
 
 def test_latest_and_best_are_both_on_disk_at_the_end(tmp_path):
-    state, complete = loop(tmp_path, [0.1, 0.9, 0.5, 0.3])
-    assert complete
-    assert int(state.step) == 8
+    assert loop(tmp_path, [0.1, 0.9, 0.5, 0.3])
     assert steps_on_disk(tmp_path) == [4, 8]
     assert tiny.saved(tmp_path, 4)["params['w']"].tolist() == [4, 4, 4]
     assert tiny.saved(tmp_path, 8)["params['w']"].tolist() == [8, 8, 8]
@@ -322,9 +323,7 @@ def test_metrics_between_two_lines_of_the_log_are_averaged(tmp_path):
 
 @pytest.mark.parametrize("at", [0, 1, 2, 5])
 def test_the_loop_saves_where_it_is_asked_to_stop(tmp_path, at):
-    state, complete = loop(tmp_path, [0.3, 0.2, 0.1], should_stop=lambda step: step == at)
-    assert not complete
-    assert int(state.step) == at
+    assert not loop(tmp_path, [0.3, 0.2, 0.1], should_stop=lambda step: step == at)
     assert tiny.latest_step(tmp_path) == at
     assert tiny.saved(tmp_path, at)["train['step']"] == at
 
@@ -372,7 +371,7 @@ def test_unreadable_photos_are_masked_and_listed_once_each(distilled, tmp_path):
     config = tiny.config(data, data__on_error="skip", validation__every_epochs=0)
     assert tiny.train(config, workdir)
     listed = (workdir / "unreadable.csv").read_text().split()
-    train_ids = {record.id for record in training_run.open_source(str(data), "train").records()}
+    train_ids = {record.id for record in open_source(str(data), "train").records()}
     assert bad
     assert listed == ["id", *sorted(set(bad) & train_ids)]
 

@@ -47,6 +47,11 @@ def test_metrics_are_scikit_learns_whatever_the_batch_size(distilled, label, bat
 
 
 def test_the_best_checkpoint_has_the_highest_metric_or_the_lowest_loss():
-    values = {"macro_f1": 0.4, "accuracy": 0.6, "log_loss": 0.9}
+    raw = {"macro_f1": 0.4, "accuracy": 0.6, "log_loss": 0.9}
+    values = {f"validation/{name}": value for name, value in raw.items()}
+    values |= {f"validation_ema/{name}": value + 1 for name, value in raw.items()}
     for metric, expected in (("macro_f1", 0.4), ("accuracy", 0.6), ("log_loss", -0.9)):
-        assert validation.score(tiny.config("", validation__metric=metric), values) == expected
+        config = tiny.config("", validation__metric=metric)
+        assert validation.score(config, values) == expected
+        config.validation.weights = "ema"
+        assert validation.score(config, values) == expected + (1 if expected > 0 else -1)
