@@ -1,4 +1,4 @@
-"""The golden checkpoints and what was computed from them."""
+"""The golden checkpoints and what was computed from them; a server and a cache for downloads."""
 
 import io
 
