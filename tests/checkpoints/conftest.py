@@ -1,7 +1,12 @@
-"""The golden checkpoints and what was computed from them."""
+"""The golden checkpoints and what was computed from them; a server and a cache for downloads."""
 
+import io
+
+import loopback
 import numpy as np
 import pytest
+
+from checkpoints import transfer
 
 
 @pytest.fixture(scope="session", params=["google_original", "google_augreg"])
@@ -10,3 +15,28 @@ def google(request, golden):
     folder = golden / request.param
     with np.load(folder / "expected.npz") as file:
         return folder / "checkpoint.npz", dict(file)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on loopback, which no proxy of the environment is asked for; no pauses."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setattr(transfer, "BACK_OFF_SECONDS", 0)
+    with loopback.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The cache folder, new and empty; no mirror."""
+    monkeypatch.setenv("VIT_SENTIMENT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("VIT_SENTIMENT_BASE_URL", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def npz():
+    """Bytes of an .npz file of 1.2 MB."""
+    file = io.BytesIO()
+    np.savez(file, kernel=np.random.default_rng(0).normal(size=(3, 50_000)))
+    return file.getvalue()

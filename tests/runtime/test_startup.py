@@ -5,10 +5,12 @@ import sys
 
 import pytest
 
+from vit_sentiment.runtime import startup
+
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = (
     "vit_sentiment.train", "vit_sentiment.evaluate", "vit_sentiment.distill",
-    "checkpoints.inspect", "input_pipeline.build",
+    "checkpoints.inspect", "checkpoints.zoo", "input_pipeline.build",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
 TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
@@ -95,6 +97,25 @@ def test_a_mistake_is_told_in_one_line(run, verb, args, parts):
     for part in parts:
         assert part in lines[0]
     assert not (ROOT / "never-made").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "words", "expected"),
+    [
+        (("NAME...",), [], "()"),
+        (("NAME...",), ["a", "b"], "('a', 'b')"),
+        (("FILE", "NAME..."), ["a"], "('a',)"),
+        (("FILE", "NAME..."), ["a", "b", "c"], "('a', 'b', 'c')"),
+        (("FILE", "NAME..."), [], "error: missing argument FILE; see --help"),
+    ],
+)
+def test_a_last_argument_may_take_any_number_of_words(monkeypatch, capsys, names, words, expected):
+    monkeypatch.setattr("sys.argv", ["verb", *words])
+    with pytest.raises(SystemExit) as exit_:
+        startup.run(lambda *values: print(values), "doc", arguments=names)
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).strip() == expected
+    assert exit_.value.code == int(expected.startswith("error"))
 
 
 @pytest.mark.parametrize(

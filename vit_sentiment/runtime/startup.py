@@ -31,7 +31,8 @@ def run(main: Callable[..., None], doc: str, *, arguments: tuple[str, ...] = ())
     Args:
       main: takes the positional arguments.
       doc: the verb's module docstring, the head of `--help`.
-      arguments: names of the positional arguments, all of them required.
+      arguments: names of the positional arguments, all of them required; a last one that ends
+        in `...` takes any number of words, none included.
     """
     sys.exit(_run(main, doc, arguments, sys.argv))
 
@@ -92,11 +93,13 @@ def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
     except Exception as error:  # A config file runs, and its overrides apply, during parsing.
         raise UserError(_config_error(error, argv)) from error
     values = rest[1:]
-    if len(values) > len(arguments):
-        extra = values[len(arguments)]
+    variadic = bool(arguments) and arguments[-1].endswith("...")
+    required = arguments[:-1] if variadic else arguments
+    if len(values) > len(required) and not variadic:
+        extra = values[len(required)]
         raise UserError(f"unexpected argument {extra!r}; options are written --name=value")
-    if len(values) < len(arguments):
-        raise UserError(f"missing argument {arguments[len(values)]}; see --help")
+    if len(values) < len(required):
+        raise UserError(f"missing argument {required[len(values)]}; see --help")
     return values
 
 

@@ -1,0 +1,118 @@
+"""Lists the public checkpoints and brings them to this machine.
+
+  python -m checkpoints.zoo
+      prints every release: architecture, image size, whether it is here, who names its URL
+  python -m checkpoints.zoo imagenet21k/ViT-B_32 ViT_B32
+      fetches these two, if they are not here, and prints their paths, one a line
+  python -m checkpoints.zoo --verify
+      hashes all that is here and compares with what was recorded at first use
+
+Files are kept in $VIT_SENTIMENT_CACHE, else in vit_sentiment/weights of the user's cache folder.
+--json and --verify take names as well, and mean all without.
+"""
+
+import dataclasses
+import json
+import sys
+
+from absl import flags
+
+from checkpoints import transfer
+from vit_sentiment.runtime import startup
+from vit_sentiment.runtime.errors import UserError
+
+FOLDER = flags.DEFINE_string(
+    "folder", None, "Of files dropped by hand under their release names, looked into first."
+)
+BASE_URL = flags.DEFINE_string(
+    "base_url", None, "Of a mirror laid out as the cache is; else $VIT_SENTIMENT_BASE_URL."
+)
+TIMEOUT = flags.DEFINE_float(
+    "timeout",
+    transfer.TIMEOUT_SECONDS,
+    "Seconds without a byte after which a download is tried again.",
+    lower_bound=0.1,
+)
+VERIFY = flags.DEFINE_bool("verify", False, "Hash what is here, fetch nothing.")
+JSON = flags.DEFINE_bool("json", False, "Print the catalogue as JSON, fetch nothing.")
+
+
+def main(*names: str) -> None:
+    from checkpoints import releases
+
+    if VERIFY.value and JSON.value:
+        raise UserError("--verify and --json do not go together")
+    # All names before the first download.
+    chosen = [releases.find(name) for name in names] or releases.RELEASES
+    if JSON.value:
+        _print_json(chosen)
+    elif VERIFY.value:
+        _verify(chosen)
+    elif names:
+        _fetch(chosen)
+    else:
+        _print_table(chosen)
+
+
+def _fetch(chosen) -> None:
+    from checkpoints import download
+
+    for release in chosen:
+        path = download.fetch(
+            release, folder=FOLDER.value, base_url=BASE_URL.value, timeout=TIMEOUT.value
+        )
+        print(path, flush=True)
+
+
+def _verify(chosen) -> None:
+    from checkpoints import download
+    from vit_sentiment.runtime.progress import progress, say
+
+    paths = [path for r in chosen if (path := download.locate(r, FOLDER.value))]
+    bad = 0
+    with progress("verify", len(paths), "files") as tick:
+        for path in paths:
+            try:
+                print(f"{download.verify(path)}  {path}")
+            except UserError as error:
+                bad += 1
+                say(str(error))
+            tick()
+    if bad:
+        raise UserError(f"{bad} of {len(paths)} files are not what they were or should be")
+
+
+def _print_json(chosen) -> None:
+    from checkpoints import download
+
+    entries = []
+    for release in chosen:
+        path = download.locate(release, FOLDER.value)
+        entries.append(dataclasses.asdict(release) | {"path": path and str(path)})
+    print(json.dumps(entries, indent=2))
+
+
+def _print_table(chosen) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from checkpoints import download
+    from vit_sentiment.runtime.progress import say
+
+    table = Table("name", "architecture", "image", "where", "source", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    cache = download.cache_folder()
+    for release in chosen:
+        if path := download.locate(release, FOLDER.value):
+            where = "cached" if path.is_relative_to(cache) else "in --folder"
+        else:
+            where = "absent" if release.url else "no public file"
+        table.add_row(
+            release.name, release.architecture, str(release.image_size), where, release.source
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    say(f"cache: {cache}")
+
+
+if __name__ == "__main__":
+    startup.run(main, __doc__, arguments=("NAME...",))
