@@ -72,9 +72,11 @@ def main() -> None:
 
     accelerator.prepare()
     one = len(workdirs) <= 1 and not any(map(recipes.is_seed_folder, workdirs))
-    systems = [] if one else recipes.systems(workdirs)
-    models = [workdir for system in systems for workdir in system.workdirs]
-    models = models or workdirs or [WEIGHTS.value]
+    if one:
+        models = workdirs or [WEIGHTS.value]
+    else:
+        systems = recipes.systems(workdirs)
+        models = [workdir for system in systems for workdir in system.workdirs]
     problems = Problems(ON_ERROR.value)
     source = _open(_load(models[0]).description.classes, problems)
     _check(models, source)
@@ -106,8 +108,9 @@ def _several(systems, names, source, settings, problems) -> None:
     from vit_sentiment.evaluation import comparison_report, several
     from vit_sentiment.evaluation.single import REPORT_FILE, facts_of
 
-    place = "+".join(pathlib.Path(name).resolve().name for name in names)
-    out = pathlib.Path(OUT.value or pathlib.Path("runs", "evaluation", place, _data_name(source)))
+    together = "+".join(pathlib.Path(name).resolve().name for name in names)
+    usual = pathlib.Path("runs", "evaluation", together, _data_name(source))
+    out = pathlib.Path(OUT.value) if OUT.value else usual
     out.mkdir(parents=True, exist_ok=True)
     total, done, evaluated = sum(len(system.workdirs) for system in systems), 0, {}
     for system in systems:

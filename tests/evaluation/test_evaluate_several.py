@@ -107,8 +107,8 @@ def test_the_terminal_shows_means_and_how_runs_were_grouped(done, compared):
     lines = done["several"].stdout.splitlines()
     accuracy = compared["systems"][0]["accuracy"]
     shown = f"{accuracy['mean']:.4f} ± {accuracy['deviation']:.4f}"
-    assert any(line.startswith("group") and "2 seeds" in line and shown in line for line in lines)
-    assert any(line.startswith("alone") and "1 seed" in line for line in lines)
+    assert any(line.startswith("group, 2 seeds") and shown in line for line in lines)
+    assert any(line.startswith("alone, 1 seed") for line in lines)
     assert any("group/seed-0, group/seed-1" in line and "seed-*" in line for line in lines)
     assert lines[-1] == "report: runs/evaluation/group+alone/data-test/report.html"
 

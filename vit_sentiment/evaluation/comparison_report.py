@@ -27,19 +27,18 @@ Table = tuple[list[str], list[list[Any]]]
 
 def systems(compared: dict[str, Any]) -> Table:
     """Mean and deviation of each system's seeds; teacher and majority class below them."""
-    header = ["mean ± deviation", "runs", *(_NAMES[name] for name in SPREAD), "worst accuracy"]
+    header = ["mean ± deviation", *(_NAMES[name] for name in SPREAD), "worst accuracy"]
     rows = [
         [
-            system["name"],
-            _count(len(system["runs"])),
+            f"{system['name']}, {_count(len(system['runs']))}",
             *(_mean_and_deviation(system[name]) for name in SPREAD),
             system["accuracy"]["worst"],
         ]
         for system in compared["systems"]
     ]
     if teacher := compared["teacher"]:
-        rows.append(["teacher (text)", None, *(teacher.get(name) for name in SPREAD), None])
-    rows.append(["majority class", None, compared["majority"], *[None] * len(SPREAD)])
+        rows.append(["teacher (text)", *(teacher.get(name) for name in SPREAD), None])
+    rows.append(["majority class", compared["majority"], *[None] * len(SPREAD)])
     return header, rows
 
 
