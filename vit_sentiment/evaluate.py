@@ -1,13 +1,18 @@
-"""Evaluates a trained model on a labelled split and writes predictions, metrics and a report.
+"""Evaluates trained models on a labelled split and writes predictions, metrics and a report.
 
   python -m vit_sentiment.evaluate --workdir=runs/demo/train --data=runs/demo/data/distilled
   python -m vit_sentiment.evaluate --weights=model.npz --data=photos.csv --out=runs/evaluation
+  python -m vit_sentiment.evaluate --workdir=runs/small,runs/b32 --data=tweets
 
 The data is the folder or name of a dataset, a table with columns path and label, or a folder with a
 folder of photos for each class. A student of a text teacher is scored against human labels, and its
-teacher beside it.
+teacher beside it. Several workdirs are compared: a folder of seed-* workdirs, or workdirs that
+differ in nothing but their seed, are one system with mean and deviation; every two systems are
+tested against each other on the same photos.
 """
 
+import dataclasses
+import functools
 import pathlib
 
 from absl import flags
@@ -16,7 +21,11 @@ from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a training run.")
+WORKDIR = flags.DEFINE_multi_string(
+    "workdir",
+    None,
+    "Workdir of a training run, or a folder of seed-* workdirs; several with commas between.",
+)
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
 GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
@@ -35,7 +44,10 @@ LABEL = flags.DEFINE_enum(
     "What to score against (default: human_label where there are any).",
 )
 OUT = flags.DEFINE_string(
-    "out", None, "Folder of the results (default: evaluation/ below the workdir or runs/)."
+    "out",
+    None,
+    "Folder of the results (default: evaluation/ below the workdir or runs/); of several workdirs, "
+    "of the comparison alone.",
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
 ON_ERROR = flags.DEFINE_enum(
@@ -45,70 +57,120 @@ REPORT_IMAGES = flags.DEFINE_bool(
     "report_images", False, "Embed the most confident mistakes in the report."
 )
 
-PREDICTIONS_FILE = "predictions.csv"
-METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
-PROBLEMS_FILE = "problems.csv"
-
 
 def main() -> None:
-    if (WORKDIR.value is None) == (WEIGHTS.value is None):
+    workdirs = [name for text in WORKDIR.value or [] for name in text.split(",") if name]
+    if bool(workdirs) == (WEIGHTS.value is not None):
         raise UserError("give either --workdir or --weights")
 
     import jax
 
     from input_pipeline.problems import Problems
-    from vit_sentiment.evaluation import judge
-    from vit_sentiment.evaluation.report import per_class, report, summary
-    from vit_sentiment.inference.model import load
-    from vit_sentiment.reporting import manifest, metric_log
-    from vit_sentiment.runtime import accelerator, files
+    from vit_sentiment.evaluation.single import Settings
+    from vit_sentiment.runtime import accelerator
+    from vit_sentiment.training import recipes
 
     accelerator.prepare()
-    model = load(
-        WORKDIR.value or WEIGHTS.value,
+    one = len(workdirs) <= 1 and not any(map(recipes.is_seed_folder, workdirs))
+    if one:
+        models = workdirs or [WEIGHTS.value]
+    else:
+        systems = recipes.systems(workdirs)
+        models = [workdir for system in systems for workdir in system.workdirs]
+    problems = Problems(ON_ERROR.value)
+    source = _open(_load(models[0]).description.classes, problems)
+    _check(models, source)
+    devices = jax.local_device_count()
+    batch_size = -(-BATCH_SIZE.value // devices) * devices
+    label = LABEL.value or _default_label(source)
+    settings = Settings(label, batch_size, REPORT_IMAGES.value)
+    if one:
+        out = pathlib.Path(OUT.value) if OUT.value else _usual_place(models[0], source)
+        _one(models[0], source, out, settings, problems)
+    else:
+        _several(systems, workdirs, source, settings, problems)
+
+
+def _one(name, source, out, settings, problems) -> None:
+    from vit_sentiment.evaluation import report
+    from vit_sentiment.evaluation.single import REPORT_FILE
+
+    _, result = _evaluate(name, source, out, settings, problems)
+    print(f"{_load(name).source} on {source.name} {source.split}, against {result['label']}")
+    _print_table(*report.summary(result))
+    print(report.ONE_SEED)
+    _print_table(*report.per_class(result))
+    print(f"report: {out / REPORT_FILE}")
+
+
+def _several(systems, names, source, settings, problems) -> None:
+    """Each workdir as if it were alone, then all of them beside each other."""
+    from vit_sentiment.evaluation import comparison_report, several
+    from vit_sentiment.evaluation.single import REPORT_FILE, facts_of
+
+    together = "+".join(pathlib.Path(name).resolve().name for name in names)
+    usual = pathlib.Path("runs", "evaluation", together, _data_name(source))
+    out = pathlib.Path(OUT.value) if OUT.value else usual
+    out.mkdir(parents=True, exist_ok=True)
+    total, done, evaluated = sum(len(system.workdirs) for system in systems), 0, {}
+    for system in systems:
+        evaluated[system.name] = []
+        for workdir, seed in zip(system.workdirs, system.seeds, strict=True):
+            done += 1
+            say(f"{workdir} ({done} of {total})")
+            noted = dataclasses.replace(problems, rows=[*problems.rows])
+            place = _usual_place(workdir, source)
+            predicted, result = _evaluate(workdir, source, place, settings, noted)
+            run = several.Run(workdir, _load(workdir).source, seed, predicted, result)
+            evaluated[system.name].append(run)
+    grouping = {system.name: system.grouping for system in systems}
+    compared = several.compare(source, evaluated, grouping, settings.label)
+    comparison_report.write(out, compared, facts_of(source))
+    print(f"on {source.name} {source.split}, against {compared['label']}")
+    _print_table(*comparison_report.systems(compared))
+    print()
+    _print_table(*comparison_report.grouping(compared))
+    if compared["pairs"]:
+        print()
+        _print_table(*comparison_report.pairs(compared))
+    print(f"report: {out / REPORT_FILE}")
+
+
+@functools.lru_cache(maxsize=1)  # Several models may not fit into memory together.
+def _load(name):
+    from vit_sentiment.inference.model import load
+
+    return load(
+        name,
         checkpoint=CHECKPOINT.value,
         gelu=GELU.value,
         num_heads=NUM_HEADS.value,
         image_size=startup.size(IMAGE_SIZE),
     )
-    problems = Problems(ON_ERROR.value)
-    source = _open(model.description.classes, problems)
-    devices = jax.local_device_count()
-    batch_size = -(-BATCH_SIZE.value // devices) * devices
-    judge.check_classes(model, source)
-    out = _out(source)
-    out.mkdir(parents=True, exist_ok=True)  # Before the work, not after it.
-    predicted = judge.predictions(model, source, batch_size=batch_size, on_error=ON_ERROR.value)
-    judge.note_unreadable(source, predicted, problems)
-    result = judge.judge(source, predicted, LABEL.value or _default_label(source))
-    result["warnings"] = _warnings(source)
-    for text in result["warnings"]:
-        say(f"warning: {text}")
 
-    facts = {
-        "model": model.source,
-        "model_id": model.model_id,
-        "data": source.name,
-        "split": source.split,
-        "data fingerprint": source.fingerprint,
-        "commit": manifest.commit(),
-    }
-    judge.write_predictions(out / PREDICTIONS_FILE, source, predicted)
-    problems.write(out / PROBLEMS_FILE)
-    files.write_json(out / METRICS_FILE, result)
-    description = model.description.to_json()
-    manifest.write(out, {**facts, "label": result["label"], "description": description})
-    title = f"{WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
-    log = metric_log.read(pathlib.Path(WORKDIR.value)) if WORKDIR.value else []
-    page = report(
-        title.strip(), result, source, predicted, log, facts, with_photos=REPORT_IMAGES.value
+
+def _check(names, source) -> None:
+    """All models, so that the last one's mistake is not told when the others have been run."""
+    from vit_sentiment.evaluation import judge
+
+    for name in names:
+        judge.check_classes(_load(name), source)
+
+
+def _evaluate(name, source, out, settings, problems):
+    from vit_sentiment.evaluation import single
+    from vit_sentiment.reporting import metric_log
+
+    return single.evaluate(
+        _load(name),
+        source,
+        out,
+        settings,
+        problems,
+        title=f"{name} on {source.name} {source.split}".strip(),
+        log=[] if WEIGHTS.value else metric_log.read(pathlib.Path(name)),
+        warnings=_warnings(name, source),
     )
-    files.write_text(out / REPORT_FILE, page)
-    print(f"{model.source} on {source.name} {source.split}, against {result['label']}")
-    _print_table(*summary(result))
-    _print_table(*per_class(result))
-    print(f"report: {out / REPORT_FILE}")
 
 
 def _open(classes, problems):
@@ -131,15 +193,14 @@ def _default_label(source) -> str:
     return "human_label" if (source.labels("human_label") >= 0).any() else "teacher_label"
 
 
-def _warnings(source) -> list[str]:
+def _warnings(name, source) -> list[str]:
     """Leaks: groups that the model has trained on, if their list is in the workdir."""
     import numpy as np
 
     from vit_sentiment.evaluation.judge import leaked_groups
     from vit_sentiment.training.workdir import GROUPS_FILE
 
-    folder = WORKDIR.value or pathlib.Path(WEIGHTS.value).parent
-    path = pathlib.Path(folder, GROUPS_FILE)
+    path = pathlib.Path(pathlib.Path(name).parent if WEIGHTS.value else name, GROUPS_FILE)
     if not path.exists():
         return [f"{path} is missing, so photos that the model was trained on cannot be found"]
     leaked = leaked_groups(np.load(path), source)
@@ -151,13 +212,14 @@ def _warnings(source) -> list[str]:
     ]
 
 
-def _out(source) -> pathlib.Path:
-    if OUT.value:
-        return pathlib.Path(OUT.value)
-    name = "-".join(filter(None, [pathlib.Path(source.name).stem, source.split]))
-    if WORKDIR.value:
-        return pathlib.Path(WORKDIR.value, "evaluation", name)
-    return pathlib.Path("runs", "evaluation", pathlib.Path(WEIGHTS.value).stem, name)
+def _data_name(source) -> str:
+    return "-".join(filter(None, [pathlib.Path(source.name).stem, source.split]))
+
+
+def _usual_place(name, source) -> pathlib.Path:
+    if WEIGHTS.value:
+        return pathlib.Path("runs", "evaluation", pathlib.Path(name).stem, _data_name(source))
+    return pathlib.Path(name, "evaluation", _data_name(source))
 
 
 def _print_table(header, rows) -> None:
@@ -171,7 +233,7 @@ def _print_table(header, rows) -> None:
         column.justify = "right"
     for row in rows:
         table.add_row(*map(cell, row))
-    Console(width=None if _terminal() else 140).print(table)
+    Console(width=None if _terminal() else 180).print(table)
 
 
 def _terminal() -> bool:

@@ -12,6 +12,8 @@ import numpy as np
 ECE_BINS = 15
 """Equal-width bins of the calibration error, as in Guo et al. 2017 (arXiv 1706.04599)."""
 BOOTSTRAP_SAMPLES = 2000
+_SAMPLES_AT_A_TIME = 100
+"""Bounds the memory of a bootstrap of many models, whose groups are nearly all distinct."""
 
 
 def confusion_matrix(gold: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
@@ -92,7 +94,7 @@ def calibration_error(gold: np.ndarray, probs: np.ndarray) -> float:
     return float(np.sum(rows * np.abs(confidence - accuracy)) / len(gold))
 
 
-def bootstrap_intervals(
+def bootstrap_counts(
     gold: np.ndarray,
     predicted: np.ndarray,
     groups: Sequence[Any],
@@ -100,22 +102,47 @@ def bootstrap_intervals(
     *,
     samples: int = BOOTSTRAP_SAMPLES,
     seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of accuracy and macro-F1, resampling whole groups.
+) -> np.ndarray:
+    """Confusion matrices int64 [samples, R, C, C] of R models, resampling whole groups.
 
-    Photos of one tweet are not independent, so groups are drawn, not rows. Groups with the same
-    counts are interchangeable, which makes the draw a multinomial over the distinct ones.
+    Photos of one tweet are not independent, so groups are drawn, not rows; a sample draws the same
+    groups for all models. Groups with the same counts are interchangeable, which makes the draw a
+    multinomial over the distinct ones.
+
+    Args:
+      gold: class indices [N].
+      predicted: class indices [R, N].
+      groups: the group of each row [N].
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
-    cells = np.zeros((group.max() + 1, num_classes**2), np.int64)
-    np.add.at(cells, (group, gold * num_classes + predicted), 1)
-    kinds, how_many = np.unique(cells, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(cells), how_many / len(cells), size=samples)
-    metrics = from_confusion((draws @ kinds).reshape(samples, num_classes, num_classes))
-    return {
-        name: tuple(float(q) for q in np.percentile(metrics[name], [2.5, 97.5]))
-        for name in ("accuracy", "macro_f1")
-    }
+    models, size = len(predicted), num_classes**2
+    place = (group * models + np.arange(models)[:, None]) * size + gold * num_classes + predicted
+    cells = np.bincount(place.ravel(), minlength=(group.max() + 1) * models * size)
+    cells = cells.reshape(-1, models * size)
+    kinds, how_many = np.unique(cells.astype(np.int32), axis=0, return_counts=True)
+    # BLAS multiplies floats alone; counts are exact in them.
+    kinds, shares = kinds.astype(np.float64), how_many / len(cells)
+    random = np.random.default_rng(seed)
+    counts = np.empty((samples, models * size), np.int64)
+    for start in range(0, samples, _SAMPLES_AT_A_TIME):
+        part = counts[start : start + _SAMPLES_AT_A_TIME]
+        part[:] = random.multinomial(len(cells), shares, size=len(part)) @ kinds
+    return counts.reshape(samples, models, num_classes, num_classes)
+
+
+def bootstrap_intervals(
+    gold: np.ndarray, predicted: np.ndarray, groups: Sequence[Any], num_classes: int
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of accuracy and macro-F1 of class indices [N]."""
+    counts = bootstrap_counts(gold, predicted[None], groups, num_classes)
+    metrics = from_confusion(counts[:, 0])
+    return {name: interval_95(metrics[name]) for name in ("accuracy", "macro_f1")}
+
+
+def interval_95(values: np.ndarray) -> tuple[float, float]:
+    """The percentile interval of bootstrapped values [samples]."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def evaluate(

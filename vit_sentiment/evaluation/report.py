@@ -1,6 +1,6 @@
 """The report of an evaluation: one HTML file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -15,22 +15,39 @@ from vit_sentiment.reporting import figures, html
 
 MOST_PHOTOS = 12
 _THUMBNAIL = 176
+_REST = ("macro_f1", "macro_recall", "roc_auc", "log_loss", "calibration_error")
+
+ONE_SEED = (
+    "These are the figures of one run, and another seed gives others: `train --seeds=0,1,2`, then "
+    "`evaluate --workdir=DIR`, tells mean and deviation."
+)
 
 
-def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the table that stands on top: student, teacher, majority."""
+def row(name: str, values: Mapping[str, Any]) -> list[Any]:
+    """A row of the summary from what `metrics.evaluate` gave, or a part of it."""
+    interval = values.get("interval_95")
+    shown = "{:.4f} to {:.4f}".format(*interval["accuracy"]) if interval else None
+    cells = [name, values["rows"], values["accuracy"], values.get("deviation"), shown]
+    return cells + [values.get(key) for key in _REST]
+
+
+def summary(
+    result: dict[str, Any], extra: Sequence[Sequence[Any]] = ()
+) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of the table that stands on top: student, teacher, majority.
+
+    Args:
+      result: see `judge.judge`.
+      extra: more rows, made by `row`; they stand below the student's.
+    """
     model, teacher = result["model"], result["teacher"]
-    header = ["", "rows", "accuracy", "95 % interval", "macro-F1", "macro recall", "ROC-AUC"]
-    header += ["log-loss", "calibration error"]
-    low, high = model["interval_95"]["accuracy"]
-    rows = [["student" if teacher else "model", model["rows"], model["accuracy"]]]
-    rows[0] += [f"{low:.4f} to {high:.4f}", model["macro_f1"], model["macro_recall"]]
-    rows[0] += [model["roc_auc"], model["log_loss"], model["calibration_error"]]
+    header = ["", "rows", "accuracy", "deviation", "95 % interval", "macro-F1", "macro recall"]
+    header += ["ROC-AUC", "log-loss", "calibration error"]
+    rows = [row(f"{'student' if teacher else 'model'}, 1 seed", model), *map(list, extra)]
     if teacher:
-        shown = [teacher["rows"], teacher["accuracy"], None, teacher["macro_f1"]]
-        rows.append(["teacher (text)", *shown, teacher["macro_recall"], None, None, None])
-    rows.append(["majority class", model["rows"], model["majority"], *[None] * 6])
-    return header, rows
+        rows.append(row("teacher (text)", teacher))
+    majority = {"rows": model["rows"], "accuracy": model["majority"]}
+    return header, [*rows, row("majority class", majority)]
 
 
 def per_class(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -52,6 +69,7 @@ def report(
     facts: dict[str, Any],
     *,
     with_photos: bool,
+    extra: Sequence[Sequence[Any]] = (),
 ) -> str:
     """The whole document.
 
@@ -59,6 +77,7 @@ def report(
       log: the training run's metric log; may be empty.
       facts: what the manifest tells, shown at the end.
       with_photos: embeds the most confident mistakes; photos of tweets are their owners'.
+      extra: see `summary`.
     """
     gold = source.labels(result["label"])
     scored = predicted.readable & (gold != UNKNOWN)
@@ -70,7 +89,8 @@ def report(
             f"{result['unreadable']:,} unreadable are left out."
         ),
         *(html.warning(text) for text in result["warnings"]),
-        html.table(*summary(result)),
+        html.table(*summary(result, extra)),
+        html.paragraph(ONE_SEED),
         html.table(*per_class(result)),
         html.heading("Confusion and calibration"),
         html.figure(

@@ -88,3 +88,19 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> str:
             axis.set(xlabel="step", ylabel=title)
             axis.legend(frameon=False)
         return _svg(figure, "Training curves")
+
+
+def differences(
+    names: Sequence[str], values: Sequence[float], intervals: Sequence[tuple[float, float]]
+) -> str:
+    """Differences with their intervals, one below the other; the line is no difference."""
+    low, high = np.transpose(intervals)
+    places = np.arange(len(names))[::-1]
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.2, 0.8 + 0.4 * len(names)))
+        axes.axvline(0, linestyle="--", color=_GREY, linewidth=1)
+        axes.hlines(places, low, high, color=_BLUE)
+        axes.plot(values, places, "o", color=_BLUE)
+        axes.set_yticks(places, names)
+        axes.set(xlabel="difference", ylim=(-0.7, len(names) - 0.3))
+        return _svg(figure, "Differences with 95 % intervals")

@@ -85,6 +85,19 @@ def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
     return {k: leaf for name, item in pairs for k, leaf in _leaves(item, name).items()}
 
 
+def _fixed(run: dict[str, Any]) -> dict[str, Any]:
+    free = {f"config.{field}" for field in FREE_FIELDS}
+    return {name: value for name, value in _leaves(run).items() if name not in free}
+
+
+def recipe(workdir: pathlib.Path) -> dict[str, Any]:
+    """What the result of the run in `workdir` depends on: values by dotted names.
+
+    They are the config's fields, without the free ones, and the fingerprints of the data.
+    """
+    return _fixed(files.read_json(workdir / RUN_FILE))
+
+
 def claim(
     config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
 ) -> None:
@@ -111,9 +124,8 @@ def _claim(
     path = workdir / RUN_FILE
     if path.exists() and any((workdir / orbax_store.FOLDER).glob("[0-9]*")):
         before = files.read_json(path)
-        old, new = _leaves(before), _leaves(json.loads(json.dumps(now)))
-        free = {f"config.{field}" for field in FREE_FIELDS}
-        changed = [k for k in sorted({*old, *new} - free) if old.get(k) != new.get(k)]
+        old, new = _fixed(before), _fixed(json.loads(json.dumps(now)))
+        changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
         if changed:
             shown = "; ".join(f"{k}: was {old.get(k)}, is {new.get(k)}" for k in changed)
             raise UserError(f"{workdir}: holds another run; choose another workdir. {shown}")
