@@ -60,7 +60,9 @@ def _print(file: str, described, params) -> None:
     from vit_sentiment.models.classifier import count_parameters
 
     print(f"file: {file}\nkind: {described.kind}")
-    for name, value in described.description.to_json().items():
+    values = described.description.to_json()
+    values.get("calibration", {}).pop("coverage", None)  # Fifty points, for a figure.
+    for name, value in values.items():
         print(f"  {name}: {'unknown' if name in described.unknown else value}")
     for title in ("derived", "assumed"):
         print(f"{title}: {'; '.join(getattr(described, title)) or 'nothing'}")

@@ -62,6 +62,7 @@ def main() -> None:
     from vit_sentiment.evaluation.report import per_class, report, summary
     from vit_sentiment.inference.model import load
     from vit_sentiment.reporting import manifest, metric_log
+    from vit_sentiment.reporting.terminal import print_table
     from vit_sentiment.runtime import accelerator, files
 
     accelerator.prepare()
@@ -81,8 +82,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)  # Before the work, not after it.
     predicted = judge.predictions(model, source, batch_size=batch_size, on_error=ON_ERROR.value)
     judge.note_unreadable(source, predicted, problems)
-    result = judge.judge(source, predicted, LABEL.value or _default_label(source))
-    result["warnings"] = _warnings(source)
+    result = judge.judge(source, predicted, LABEL.value or judge.default_label(source))
+    result["warnings"] = _warnings(source, model)
     for text in result["warnings"]:
         say(f"warning: {text}")
 
@@ -106,8 +107,8 @@ def main() -> None:
     )
     files.write_text(out / REPORT_FILE, page)
     print(f"{model.source} on {source.name} {source.split}, against {result['label']}")
-    _print_table(*summary(result))
-    _print_table(*per_class(result))
+    print_table(*summary(result))
+    print_table(*per_class(result))
     print(f"report: {out / REPORT_FILE}")
 
 
@@ -127,28 +128,18 @@ def _open(classes, problems):
     )
 
 
-def _default_label(source) -> str:
-    return "human_label" if (source.labels("human_label") >= 0).any() else "teacher_label"
-
-
-def _warnings(source) -> list[str]:
-    """Leaks: groups that the model has trained on, if their list is in the workdir."""
-    import numpy as np
-
-    from vit_sentiment.evaluation.judge import leaked_groups
+def _warnings(source, model) -> list[str]:
+    from vit_sentiment.evaluation.judge import leak_warnings
     from vit_sentiment.training.workdir import GROUPS_FILE
 
-    folder = WORKDIR.value or pathlib.Path(WEIGHTS.value).parent
-    path = pathlib.Path(folder, GROUPS_FILE)
-    if not path.exists():
-        return [f"{path} is missing, so photos that the model was trained on cannot be found"]
-    leaked = leaked_groups(np.load(path), source)
-    if not leaked:
-        return []
-    return [
-        f"{leaked} of {source.index['group'].n_unique()} groups (tweets) evaluated here were in "
-        "the training data; these figures do not measure generalisation"
-    ]
+    folder = pathlib.Path(WORKDIR.value or pathlib.Path(WEIGHTS.value).parent)
+    consequence = "these figures do not measure generalisation"
+    warnings = leak_warnings(folder / GROUPS_FILE, source, consequence)
+    calibration = model.description.calibration
+    if calibration is not None and calibration.fingerprint == source.fingerprint:
+        flattered = "log-loss and calibration error are flattered"
+        warnings.append(f"the model was calibrated on these photos; {flattered}")
+    return warnings
 
 
 def _out(source) -> pathlib.Path:
@@ -158,26 +149,6 @@ def _out(source) -> pathlib.Path:
     if WORKDIR.value:
         return pathlib.Path(WORKDIR.value, "evaluation", name)
     return pathlib.Path("runs", "evaluation", pathlib.Path(WEIGHTS.value).stem, name)
-
-
-def _print_table(header, rows) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from vit_sentiment.reporting.html import cell
-
-    table = Table(*header, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*map(cell, row))
-    Console(width=None if _terminal() else 140).print(table)
-
-
-def _terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()
 
 
 if __name__ == "__main__":

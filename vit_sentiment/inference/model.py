@@ -18,21 +18,30 @@ from vit_sentiment.models.classifier import Classifier, Params, abstract_params,
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
 
 DESCRIPTION_FILE = "model.json"
 """Name of the model description in a workdir."""
 
 Outputs = dict[str, jax.Array]
-"""`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32."""
+"""`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32.
+
+Logits are raw; probabilities are calibrated where the description has a calibration."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A description, the parameters that go with it and where they came from."""
+    """A description, the parameters that go with it and where they came from.
+
+    Attributes:
+      source: the file, or the workdir and the step.
+      step: of a workdir's checkpoint; None for a file.
+    """
 
     description: ModelDescription
     params: Params
     source: str
+    step: int | None = None
 
     @functools.cached_property
     def model_id(self) -> str:
@@ -84,7 +93,14 @@ def _load_workdir(workdir: pathlib.Path, checkpoint: str) -> Model:
         abstract_params(description),
     )
     step, params = orbax_store.restore_params(workdir, checkpoint, spec)
-    return Model(description, params, f"{workdir} step {step}")
+    calibration = description.calibration
+    if calibration is not None and calibration.step != step:
+        say(
+            f"{workdir}: step {step} is used without calibration; the one in {DESCRIPTION_FILE} is "
+            f"of step {calibration.step}"
+        )
+        description = description.replace(calibration=None)
+    return Model(description, params, f"{workdir} step {step}", step)
 
 
 def outputs(description: ModelDescription, params: Params, images: jax.Array) -> Outputs:
@@ -100,7 +116,9 @@ def outputs(description: ModelDescription, params: Params, images: jax.Array) ->
 
 
 def probabilities(description: ModelDescription, logits: jax.Array) -> jax.Array:
-    """Softmax [B, C], times the description's output mask where it has one."""
+    """Softmax [B, C] at the calibration's temperature, times the output mask, if there are any."""
+    if description.calibration is not None:
+        logits = logits / description.calibration.temperature
     probs = jax.nn.softmax(logits)
     if description.output_mask is None:
         return probs

@@ -106,7 +106,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
         start, total = int(state.step), stages[-1].stop
         if start == total:
             say(f"{workdir}: training is already complete at step {total}")
-            _export_best(workdir, description)
+            _export_best(workdir)
             return True
         _announce(config, description, state, mesh, train_data, validation_data, start, total)
         loading = training_batches(
@@ -127,7 +127,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, should_stop: Callable[[int
             state, complete = train_loop(run, state, batches, checkpoints, log, should_stop)
     if complete:
         say(f"{workdir}: complete at step {total}")
-        _export_best(workdir, description)
+        _export_best(workdir)
     else:
         say(f"{workdir}: stopped and saved at step {int(state.step)}")
     return complete
@@ -198,12 +198,12 @@ def _announce(
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
 
 
-def _export_best(workdir: pathlib.Path, description: ModelDescription) -> None:
+def _export_best(workdir: pathlib.Path) -> None:
     """The best weights as one file that every tool for Google's checkpoints reads.
 
     Several processes leave this to the next start of a single one: restoring is a joint effort.
     """
     if jax.process_count() == 1 and not (workdir / workdirs.BEST_FILE).exists():
         best = load(workdir, checkpoint="best")
-        google_npz.write(workdir / workdirs.BEST_FILE, best.params, description)
+        google_npz.write(workdir / workdirs.BEST_FILE, best.params, best.description)
         say(f"the best weights are in {workdir / workdirs.BEST_FILE}")
