@@ -1,30 +1,40 @@
 """Calibration on a labelled set: the temperature, and coverage against accuracy.
 
 A temperature (Guo et al. 2017, arXiv 1706.04599) makes the probabilities as sure as they are right.
-Where a model has an output mask, its probabilities are meant renormalised, here as in `confidence`:
+Where a model has an output mask, its probabilities are meant renormalised, here as in `coverage`:
 the mask shifts logits by its logarithm, and the temperature divides what it shifts.
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vit_sentiment.evaluation import metrics
-from vit_sentiment.models.calibration import Calibration, CoveragePoint
+from vit_sentiment.evaluation.coverage import confidence, coverage_curve, largest_threshold
+from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.runtime.errors import UserError
 
 TEMPERATURES = (0.05, 20.0)
 """Bounds of the search; what leaves them says nothing but "surely" or "by chance"."""
 FEWEST_ROWS = 10
 FOLDS = 5
-MOST_POINTS = 50
-"""Points of a coverage-accuracy curve, evenly spaced in coverage."""
+ASKED = tuple(percent / 100 for percent in range(100, 0, -5))
+"""Coverages whose thresholds the cross-fit tries."""
 EXCLUDED = 1e-3
 """A class whose factor in the output mask is less than this is none of the model's."""
 _AT_BOUND = 1e-3
+
+
+class Abstaining(NamedTuple):
+    """Asked to keep a share of photos, what share a threshold from other photos kept, and its
+    accuracy; None where it kept nothing."""
+
+    asked: float
+    kept: float
+    accuracy: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Fit:
       folds: temperatures of the cross-fit, each without a fifth of the groups.
       uncalibrated, fitted: probabilities float64 [N, C] at temperature 1 and `temperature`.
       cross_fitted: the same, each row at the temperature of the fold that has not seen its group.
+      abstaining_before, abstaining: by the coverages in `ASKED`; thresholds come from the folds
+        too, at temperature 1 and at theirs.
       warnings: why the temperature may not be worth much, a line each.
     """
 
@@ -44,6 +56,8 @@ class Fit:
     uncalibrated: np.ndarray
     fitted: np.ndarray
     cross_fitted: np.ndarray
+    abstaining_before: tuple[Abstaining, ...]
+    abstaining: tuple[Abstaining, ...]
     warnings: tuple[str, ...]
 
 
@@ -67,12 +81,16 @@ def fit(
 
     _check(logits, gold, groups, classes, output_mask)
     temperature = fit_temperature(logits, gold, output_mask)
+    uncalibrated = probabilities(logits, 1.0, output_mask)
     folds, cross_fitted = [], np.empty(logits.shape)
+    kept_before, kept = np.empty((2, len(ASKED), len(gold)), np.bool_)
     splitter = GroupKFold(min(FOLDS, len(set(groups))))
     for train, test in splitter.split(logits, gold, groups):
         folds.append(fit_temperature(logits[train], gold[train], output_mask))
-        cross_fitted[test] = probabilities(logits[test], folds[-1], output_mask)
-    uncalibrated = probabilities(logits, 1.0, output_mask)
+        probs = probabilities(logits, folds[-1], output_mask)
+        cross_fitted[test] = probs[test]
+        kept_before[:, test] = _kept(gold, uncalibrated, train, test)
+        kept[:, test] = _kept(gold, probs, train, test)
     warnings = []
     if np.array_equal(uncalibrated.argmax(axis=1), gold):
         warnings.append("the model is right in every row, so nothing tells how sure it may be")
@@ -80,7 +98,11 @@ def fit(
         warnings.append(
             f"the temperature is at the bound {temperature:.4g} of the search; expected one near 1"
         )
-    if absent := [name for c, name in enumerate(classes) if not np.any(gold == c)]:
+    told = output_mask or [1.0] * len(classes)
+    absent = [
+        name for c, name in enumerate(classes) if told[c] >= EXCLUDED and not np.any(gold == c)
+    ]
+    if absent:
         warnings.append(f"no row is labelled {', '.join(absent)}")
     return Fit(
         temperature,
@@ -88,7 +110,23 @@ def fit(
         uncalibrated,
         probabilities(logits, temperature, output_mask),
         cross_fitted,
+        _abstaining(kept_before, uncalibrated.argmax(axis=1) == gold),
+        _abstaining(kept, cross_fitted.argmax(axis=1) == gold),
         tuple(warnings),
+    )
+
+
+def _kept(gold: np.ndarray, probs: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Which rows of `test` each threshold keeps that `train` gives for `ASKED`."""
+    curve = coverage_curve(gold[train], probs[train])
+    thresholds = [largest_threshold(curve, coverage) for coverage in ASKED]
+    return confidence(probs[test]) >= np.array(thresholds)[:, None]
+
+
+def _abstaining(kept: np.ndarray, correct: np.ndarray) -> tuple[Abstaining, ...]:
+    return tuple(
+        Abstaining(asked, float(rows.mean()), float(correct[rows].mean()) if rows.any() else None)
+        for asked, rows in zip(ASKED, kept, strict=True)
     )
 
 
@@ -108,7 +146,7 @@ def _check(
             f"calibration needs rows of two classes; all {len(gold)} are {classes[gold[0]]}"
         )
     if len(set(groups)) < 2:
-        raise UserError(f"calibration needs two groups; all {len(gold)} rows are of {groups[0]!r}")
+        raise UserError(f"calibration needs two groups; all {len(gold)} rows are of {groups[0]}")
     for c, factor in enumerate(output_mask or ()):
         if factor < EXCLUDED and (rows := int(np.sum(gold == c))):
             raise UserError(
@@ -141,8 +179,8 @@ def fit_temperature(
 ) -> float:
     """The temperature within `TEMPERATURES` of the least log-loss; 1 where none is less than there.
 
-    Without a mask the log-loss is convex in 1 / T (Guo et al. 2017), so what is found is the
-    minimum.
+    The log-loss is convex in 1 / T, a sum of log-sum-exps of affine functions of it, so what is
+    found is the minimum.
     """
     import scipy.optimize
 
@@ -155,33 +193,6 @@ def fit_temperature(
         loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}
     )
     return math.exp(found.x) if found.fun < loss(0.0) else 1.0
-
-
-def confidence(probs: np.ndarray) -> np.ndarray:
-    """The share [N] of a row's largest probability: what thresholds of a calibration are of.
-
-    Only behind an output mask do the probabilities [N, C] not sum to 1.
-    """
-    return probs.max(axis=1) / probs.sum(axis=1)
-
-
-def coverage_curve(gold: np.ndarray, probs: np.ndarray) -> tuple[CoveragePoint, ...]:
-    """Coverage and accuracy [at most `MOST_POINTS`] by the confidence that a row must have.
-
-    Thresholds are rounded down to millionths below 1, so that float32 does not move a row below its
-    own.
-    """
-    millionths = np.minimum(np.floor(confidence(probs) * 1e6), 999_999).astype(np.int64)
-    correct = probs.argmax(axis=1) == gold
-    falling = np.sort(millionths)[::-1]
-    ranks = np.ceil(np.arange(1, MOST_POINTS) * len(gold) / MOST_POINTS).astype(np.int64)
-    points = [CoveragePoint(0.0, 1.0, float(correct.mean()))]
-    for threshold in np.unique(falling[ranks - 1]):
-        kept = millionths >= threshold
-        if not kept.all():
-            accuracy = float(correct[kept].mean())
-            points.append(CoveragePoint(int(threshold) / 1e6, float(kept.mean()), accuracy))
-    return tuple(points)
 
 
 def make_calibration(
@@ -210,27 +221,3 @@ def figures_of(gold: np.ndarray, probs: np.ndarray) -> dict[str, float]:
         "log_loss": metrics.log_loss(gold, probs),
         "calibration_error": metrics.calibration_error(gold, probs),
     }
-
-
-def threshold_for_coverage(calibration: Calibration, coverage: float) -> float:
-    """The largest threshold of confidence that still keeps a share of `coverage` of the rows."""
-    if not 0 < coverage <= 1:
-        raise UserError(f"coverage must be above 0 and at most 1, found {coverage}")
-    return max(p.threshold for p in calibration.coverage if p.coverage >= coverage)
-
-
-def threshold_for_accuracy(calibration: Calibration, accuracy: float) -> float:
-    """The smallest threshold of confidence whose rows were right in a share of `accuracy`.
-
-    Raises:
-      UserError: no threshold of the curve reached it.
-    """
-    reached = [p.threshold for p in calibration.coverage if p.accuracy >= accuracy]
-    if not reached:
-        best = max(calibration.coverage, key=lambda point: point.accuracy)
-        raise UserError(
-            f"no threshold gave an accuracy of {accuracy:g} on {calibration.data} "
-            f"{calibration.split}; the best was {best.accuracy:.4f} for {best.coverage:.0%} of "
-            "the photos"
-        )
-    return min(reached)

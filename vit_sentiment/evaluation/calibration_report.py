@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from vit_sentiment.evaluation import metrics
-from vit_sentiment.evaluation.calibration import FOLDS, Fit, coverage_curve, figures_of
+from vit_sentiment.evaluation.calibration import FOLDS, Fit, figures_of
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.reporting import figures, html
 
-COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-"""Where the table reads the curves."""
+SHOWN = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+"""Coverages in the table."""
 
 
 def result_of(
@@ -27,9 +27,9 @@ def result_of(
         "temperature": fitted.temperature,
         "fold_temperatures": list(fitted.folds),
         "figures": {name: figures_of(gold, probs) for name, probs in stages.items()},
-        "coverage": {
-            name: [list(point) for point in coverage_curve(gold, stages[name])]
-            for name in ("uncalibrated", "cross_fitted")
+        "abstaining": {
+            "before": [point._asdict() for point in fitted.abstaining_before],
+            "cross_fitted": [point._asdict() for point in fitted.abstaining],
         },
         "classes": {
             name: {
@@ -65,18 +65,15 @@ def before_and_after(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]
 
 
 def coverage_table(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows: accuracy of the surest rows, by the share of rows that is kept."""
-    curves = result["coverage"]
-
-    def read(points: list[list[float]], coverage: float) -> float:
-        # The smallest set that is large enough, as `threshold_for_coverage` takes it.
-        return max(p for p in points if p[1] >= coverage)[2]
-
+    """Header and rows: what thresholds for a coverage do to photos that they are not from."""
+    pairs = zip(*result["abstaining"].values(), strict=True)
     rows = [
-        [f"{coverage:.0%}", *(read(points, coverage) for points in curves.values())]
-        for coverage in COVERAGES
+        [f"{before['asked']:.0%}", before["kept"], before["accuracy"], after["kept"]]
+        + [after["accuracy"]]
+        for before, after in pairs
+        if before["asked"] in SHOWN
     ]
-    return ["surest photos", "accuracy before", "accuracy after, cross-fitted"], rows
+    return ["coverage asked", "before: got", "accuracy", "after: got", "accuracy"], rows
 
 
 def class_table(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -107,14 +104,15 @@ def report(
         caption = f"Reliability {name}: accuracy against confidence in {metrics.ECE_BINS} bins."
         parts.append(html.figure(svg, caption))
     curves = {
-        "before": result["coverage"]["uncalibrated"],
-        "after, cross-fitted": result["coverage"]["cross_fitted"],
+        name.replace("_", "-"): [(p["kept"], p["accuracy"]) for p in points if p["kept"]]
+        for name, points in result["abstaining"].items()
     }
     parts += [
         html.heading("Abstaining"),
         html.figure(
             figures.coverage_accuracy(curves),
-            "Accuracy on the surest photos, by the share of photos that is kept.",
+            "Accuracy on the photos above a threshold, by their share; thresholds are from other "
+            "groups.",
         ),
         html.table(*coverage_table(result)),
         html.heading("Classes"),

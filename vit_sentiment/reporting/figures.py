@@ -90,14 +90,13 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> str:
         return _svg(figure, "Training curves")
 
 
-def coverage_accuracy(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Accuracy against coverage of two curves; points are (threshold, coverage, accuracy)."""
+def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Accuracy against coverage of two curves by name; points are (coverage, accuracy)."""
     styles = ({"color": _GREY, "linestyle": "--"}, {"color": _BLUE})
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
         for (name, points), style in zip(curves.items(), styles, strict=True):
-            _, coverage, accuracy = zip(*points, strict=True)
-            axes.plot(coverage, accuracy, label=name, **style)
+            axes.plot(*zip(*points, strict=True), label=name, **style)
         axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
         axes.legend(frameon=False)
         return _svg(figure, "Accuracy against coverage")
