@@ -113,6 +113,18 @@ def test_a_model_that_is_wrong_goes_to_the_other_bound_with_a_warning():
     assert any("at the bound 20 of the search" in text for text in fit.warnings)
 
 
+def test_a_temperature_that_does_not_carry_over_is_warned_of():
+    """Half of the groups ask for sharper probabilities, the other half for flatter ones."""
+    gold, half = np.arange(40) % 3, np.arange(40) % 2
+    logits = np.eye(3)[(gold + half * (np.arange(40) % 4 == 1)) % 3]
+    groups = np.where(half, "wrong", "right")
+    fit = calibration.fit(logits, gold, groups, CLASSES)
+    before, after = (metrics.log_loss(gold, p) for p in (fit.uncalibrated, fit.cross_fitted))
+    assert after > before
+    (warning,) = fit.warnings
+    assert f"rises ({before:.4f} to {after:.4f})" in warning
+
+
 def test_logits_that_say_nothing_keep_their_temperature():
     gold = np.arange(30) % 3
     assert calibration.fit_temperature(np.zeros((30, 3), np.float32), gold) == 1.0
@@ -120,7 +132,7 @@ def test_logits_that_say_nothing_keep_their_temperature():
 
 def test_a_class_without_rows_is_warned_of_unless_it_is_masked(sure):
     keep = sure[1] != 1
-    logits, gold = sure[0][keep], sure[1][keep]
+    logits, gold = sure[0][keep] * 3, sure[1][keep]
     fit = calibration.fit(logits, gold, np.arange(len(gold)), CLASSES)
     assert fit.warnings == ("no row is labelled neutral",)
     masked = calibration.fit(logits, gold, np.arange(len(gold)), CLASSES, (1.0, 1e-7, 1.0))

@@ -2,7 +2,8 @@
 
 A temperature (Guo et al. 2017, arXiv 1706.04599) makes the probabilities as sure as they are right.
 Where a model has an output mask, its probabilities are meant renormalised, here as in `coverage`:
-the mask shifts logits by its logarithm, and the temperature divides what it shifts.
+the mask shifts logits by its logarithm, and the temperature divides what it shifts. Only there can
+a temperature change the most probable class, where factors are neither 1 nor close to 0.
 """
 
 import dataclasses
@@ -97,6 +98,12 @@ def fit(
     elif any(abs(math.log(temperature / bound)) < _AT_BOUND for bound in TEMPERATURES):
         warnings.append(
             f"the temperature is at the bound {temperature:.4g} of the search; expected one near 1"
+        )
+    before, after = (metrics.log_loss(gold, probs) for probs in (uncalibrated, cross_fitted))
+    if after > before:
+        warnings.append(
+            f"log-loss of rows that the temperature has not seen rises ({before:.4f} to "
+            f"{after:.4f}); the model needs more rows, or none"
         )
     told = output_mask or [1.0] * len(classes)
     absent = [
