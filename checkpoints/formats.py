@@ -21,11 +21,29 @@ from vit_sentiment.runtime.progress import say
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """What was read: what it says of its model, arrays under our names, where they came from."""
+    """What was read.
+
+    Attributes:
+      described: what it says of its model.
+      flat: its arrays under our names.
+      source: where they came from.
+      step: of a workdir's checkpoint; None for others.
+    """
 
     described: Described
     flat: trees.Flat
     source: str
+    step: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """The same with all parameters of the model that is described."""
+
+    described: Described
+    params: Params
+    source: str
+    step: int | None
 
 
 def read(
@@ -62,7 +80,7 @@ def read(
         raise UserError(f"{path}: a folder tells GELU, heads and image size itself")
     if (path / orbax_store.DESCRIPTION_FILE).exists():
         step, described, params = orbax_store.read_workdir(path, checkpoint)
-        return Weights(described, trees.flatten(params), f"{path} step {step}")
+        return Weights(described, trees.flatten(params), f"{path} step {step}", step)
     if (path / huggingface.CONFIG_FILE).exists():
         return Weights(*huggingface.read(path), str(path))
     raise UserError(
@@ -78,8 +96,8 @@ def restore(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
-) -> tuple[Described, Params, str]:
-    """Reads everything: what it says of its model, all parameters, and where they came from.
+) -> Restored:
+    """Reads everything.
 
     Raises:
       UserError: see `read`; or arrays are missing, unexpected or mis-shaped.
@@ -88,7 +106,7 @@ def restore(
         name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
     )
     params = google_npz.complete(weights.flat, weights.described.description, str(name))
-    return weights.described, params, weights.source
+    return Restored(weights.described, params, weights.source, weights.step)
 
 
 def initialise(

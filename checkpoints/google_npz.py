@@ -148,7 +148,8 @@ def _head(path: str | os.PathLike[str]) -> str:
     return f"it starts with {start!r}"
 
 
-def _description_path(path: str | os.PathLike[str]) -> pathlib.Path:
+def description_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Where the model description of a weight file is: beside it, `.json` instead of `.npz`."""
     return pathlib.Path(path).with_suffix(".json")
 
 
@@ -156,12 +157,18 @@ def write(path: str | os.PathLike[str], params: Params, description: ModelDescri
     """Writes `path` (.npz, released names) and the model description beside it (.json)."""
     host = jax.tree.map(np.asarray, params)
     # The description first: weights without one would be guessed at.
-    files.write_json(
-        _description_path(path),
-        {"model_id": trees.model_id(host), "description": description.to_json()},
-    )
+    write_description(path, trees.model_id(host), description)
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **to_disk_names(trees.flatten(host)))
+
+
+def write_description(
+    path: str | os.PathLike[str], model_id: str, description: ModelDescription
+) -> None:
+    """Writes the description of the weights in `path`, whose hash is `model_id`, beside them."""
+    files.write_json(
+        description_path(path), {"model_id": model_id, "description": description.to_json()}
+    )
 
 
 def describe(
@@ -182,7 +189,7 @@ def describe(
       UserError: if something is neither told nor given, or contradicts; every key that does not
         fit is named.
     """
-    beside = _description_path(path)
+    beside = description_path(path)
     if beside.exists():
         described = _described_beside(path, beside, flat)
     else:

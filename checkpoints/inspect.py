@@ -40,13 +40,14 @@ def main(file: str) -> None:
 def _read(file: str):
     from checkpoints import formats
 
-    return formats.restore(
+    restored = formats.restore(
         file,
         checkpoint=CHECKPOINT.value,
         gelu=GELU.value,
         num_heads=NUM_HEADS.value,
         image_size=startup.size(IMAGE_SIZE),
-    )[:2]
+    )
+    return restored.described, restored.params
 
 
 def _print(file: str, described, params) -> None:
@@ -57,7 +58,9 @@ def _print(file: str, described, params) -> None:
     from vit_sentiment.models.classifier import count_parameters
 
     print(f"file: {file}\nkind: {described.kind}")
-    for name, value in described.description.to_json().items():
+    values = described.description.to_json()
+    values.get("calibration", {}).pop("coverage", None)  # Fifty points, for a figure.
+    for name, value in values.items():
         print(f"  {name}: {'unknown' if name in described.unknown else value}")
     for title in ("derived", "assumed"):
         print(f"{title}: {'; '.join(getattr(described, title)) or 'nothing'}")

@@ -66,6 +66,7 @@ def main() -> None:
     import jax
 
     from input_pipeline.problems import Problems
+    from vit_sentiment.evaluation import judge
     from vit_sentiment.evaluation.single import Settings
     from vit_sentiment.runtime import accelerator
     from vit_sentiment.training import recipes
@@ -82,7 +83,7 @@ def main() -> None:
     _check(models, source)
     devices = jax.local_device_count()
     batch_size = -(-BATCH_SIZE.value // devices) * devices
-    label = LABEL.value or _default_label(source)
+    label = LABEL.value or judge.default_label(source)
     settings = Settings(label, batch_size, REPORT_IMAGES.value)
     if one:
         out = pathlib.Path(OUT.value) if OUT.value else _usual_place(models[0], source)
@@ -94,12 +95,13 @@ def main() -> None:
 def _one(name, source, out, settings, problems) -> None:
     from vit_sentiment.evaluation import report
     from vit_sentiment.evaluation.single import REPORT_FILE
+    from vit_sentiment.reporting.terminal import print_table
 
     _, result = _evaluate(name, source, out, settings, problems)
     print(f"{_load(name).source} on {source.name} {source.split}, against {result['label']}")
-    _print_table(*report.summary(result))
+    print_table(*report.summary(result))
     print(report.ONE_SEED)
-    _print_table(*report.per_class(result))
+    print_table(*report.per_class(result))
     print(f"report: {out / REPORT_FILE}")
 
 
@@ -107,6 +109,7 @@ def _several(systems, names, source, settings, problems) -> None:
     """Each workdir as if it were alone, then all of them beside each other."""
     from vit_sentiment.evaluation import comparison_report, several
     from vit_sentiment.evaluation.single import REPORT_FILE, facts_of
+    from vit_sentiment.reporting.terminal import print_table
 
     together = "+".join(pathlib.Path(name).resolve().name for name in names)
     usual = pathlib.Path("runs", "evaluation", together, _data_name(source))
@@ -127,12 +130,12 @@ def _several(systems, names, source, settings, problems) -> None:
     compared = several.compare(source, evaluated, grouping, settings.label)
     comparison_report.write(out, compared, facts_of(source))
     print(f"on {source.name} {source.split}, against {compared['label']}")
-    _print_table(*comparison_report.systems(compared))
+    print_table(*comparison_report.systems(compared))
     print()
-    _print_table(*comparison_report.grouping(compared))
+    print_table(*comparison_report.grouping(compared))
     if compared["pairs"]:
         print()
-        _print_table(*comparison_report.pairs(compared))
+        print_table(*comparison_report.pairs(compared))
     print(f"report: {out / REPORT_FILE}")
 
 
@@ -189,27 +192,18 @@ def _open(classes, problems):
     )
 
 
-def _default_label(source) -> str:
-    return "human_label" if (source.labels("human_label") >= 0).any() else "teacher_label"
-
-
 def _warnings(name, source) -> list[str]:
-    """Leaks: groups that the model has trained on, if their list is in the workdir."""
-    import numpy as np
-
-    from vit_sentiment.evaluation.judge import leaked_groups
+    from vit_sentiment.evaluation.judge import leak_warnings
     from vit_sentiment.training.workdir import GROUPS_FILE
 
-    path = pathlib.Path(pathlib.Path(name).parent if WEIGHTS.value else name, GROUPS_FILE)
-    if not path.exists():
-        return [f"{path} is missing, so photos that the model was trained on cannot be found"]
-    leaked = leaked_groups(np.load(path), source)
-    if not leaked:
-        return []
-    return [
-        f"{leaked} of {source.index['group'].n_unique()} groups (tweets) evaluated here were in "
-        "the training data; these figures do not measure generalisation"
-    ]
+    folder = pathlib.Path(name).parent if WEIGHTS.value else pathlib.Path(name)
+    consequence = "these figures do not measure generalisation"
+    warnings = leak_warnings(folder / GROUPS_FILE, source, consequence)
+    calibration = _load(name).description.calibration
+    if calibration is not None and calibration.fingerprint == source.fingerprint:
+        flattered = "log-loss and calibration error are flattered"
+        warnings.append(f"the model was calibrated on these photos; {flattered}")
+    return warnings
 
 
 def _data_name(source) -> str:
@@ -220,26 +214,6 @@ def _usual_place(name, source) -> pathlib.Path:
     if WEIGHTS.value:
         return pathlib.Path("runs", "evaluation", pathlib.Path(name).stem, _data_name(source))
     return pathlib.Path(name, "evaluation", _data_name(source))
-
-
-def _print_table(header, rows) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from vit_sentiment.reporting.html import cell
-
-    table = Table(*header, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*map(cell, row))
-    Console(width=None if _terminal() else 180).print(table)
-
-
-def _terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()
 
 
 if __name__ == "__main__":

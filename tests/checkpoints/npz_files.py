@@ -22,5 +22,5 @@ def assert_one_line(error, path):
 
 def restore(path, **hints):
     """Description and parameters."""
-    described, params, _ = formats.restore(path, **hints)
-    return described, params
+    restored = formats.restore(path, **hints)
+    return restored.described, restored.params

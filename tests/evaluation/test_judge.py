@@ -65,6 +65,22 @@ def test_leaked_groups_are_counted_once():
     assert judge.leaked_groups(np.empty(0, np.uint64), source()) == 0
 
 
+def test_the_default_label_is_the_human_one_where_there_are_any():
+    assert judge.default_label(source()) == "human_label"
+    assert judge.default_label(source(human=[-1] * 6)) == "teacher_label"
+
+
+def test_leaks_are_warned_of_and_so_is_a_missing_list(tmp_path):
+    file = tmp_path / "training_groups.npy"
+    (missing,) = judge.leak_warnings(file, source(), "so what")
+    assert missing.startswith(f"{file} is missing")
+    np.save(file, source().group_hashes()[:2])
+    (warning,) = judge.leak_warnings(file, source(), "so what")
+    assert warning == "2 of 5 groups (tweets) were in the training data; so what"
+    np.save(file, np.empty(0, np.uint64))
+    assert judge.leak_warnings(file, source(), "so what") == []
+
+
 def test_predictions_have_a_row_for_each_photo_in_order(tmp_path):
     judge.write_predictions(tmp_path / "out.csv", source(), predicted(3))
     with open(tmp_path / "out.csv", newline="") as file:

@@ -1,14 +1,17 @@
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 import vit_sentiment
 from checkpoints import google_npz
 from checkpoints.orbax_store import Checkpoints
 from vit_sentiment.inference.model import Model, forward, load, outputs, predict
+from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 
@@ -92,6 +95,39 @@ def test_an_output_mask_multiplies_the_probabilities(student, run_student):
     np.testing.assert_allclose(masked["probs"], expected, rtol=1e-6)
 
 
+def calibration(temperature, step=None):
+    return Calibration(
+        temperature, (0.2, 0.3, 0.5), 9, "tweets", "validation", "human_label", "0f", step,
+        [(0, 1, 0.5)],
+    )  # fmt: skip
+
+
+def test_a_calibration_divides_the_logits_of_the_probabilities_alone(student, run_student):
+    pixels = random_pixels(2)
+    plain = run_student(pixels)
+    description = student.description.replace(calibration=calibration(0.25))
+    found = forward(Model(description, student.params, ""))(pixels)
+    np.testing.assert_array_equal(found["logits"], plain["logits"])
+    expected = scipy.special.softmax(plain["logits"].astype(np.float64) * 4, axis=1)
+    np.testing.assert_allclose(found["probs"], expected, rtol=1e-5)
+    mask = (1.0, 1e-7, 0.5)
+    masked = forward(Model(description.replace(output_mask=mask), student.params, ""))(pixels)
+    np.testing.assert_allclose(masked["probs"], expected * mask, rtol=1e-5)
+
+
+def test_a_calibration_belongs_to_one_step(student, workdir, tmp_path, capsys):
+    root = tmp_path / "run"
+    shutil.copytree(workdir, root)
+    description = student.description.replace(calibration=calibration(2.0, step=2))
+    (root / "model.json").write_text(json.dumps(description.to_json()))
+    assert load(root, checkpoint="latest").description == description
+    assert "without calibration" not in capsys.readouterr().err
+    assert load(root, checkpoint="best").description == student.description
+    assert "step 1 is used without calibration; the one in model.json is of step 2" in (
+        capsys.readouterr().err
+    )
+
+
 def test_predict_yields_each_batch_with_its_outputs(student, run_student):
     pixels = random_pixels(4)
     batches = [{"image": pixels[:2], "number": 0}, {"image": pixels[2:], "number": 1}]
@@ -133,7 +169,7 @@ def test_a_workdir_gives_the_chosen_step(student, workdir, checkpoint, step):
     model = load(workdir, checkpoint=checkpoint)
     assert model.description == student.description
     assert_trees_equal(model.params, jax.tree.map(lambda leaf: leaf * step, student.params))
-    assert model.source == f"{workdir} step {step}"
+    assert (model.source, model.step) == (f"{workdir} step {step}", step)
 
 
 def test_a_folder_that_is_no_workdir_is_an_error(tmp_path, workdir):

@@ -31,16 +31,16 @@ CASES = ("full", "head_only", "fold_masked")
 def keras_run(golden, case):
     """Our losses, parameters and probabilities of the first batch for one golden run."""
     expected = np.load(golden / "keras_train" / "expected.npz")
-    described, params, _ = formats.restore(golden / "keras_train" / "initial.npz", gelu="exact")
+    restored = formats.restore(golden / "keras_train" / "initial.npz", gelu="exact")
     config = common.get_config()
     config.data.batch_size = config.validation.batch_size = 8
     labels, weights, mask = expected["labels"], expected["class_weights"], None
     if case == "fold_masked":
         config.loss.label_smoothing = 0.0
         labels, weights, mask = np.where(labels == 0, 0, 2), np.ones(3, np.float32), (1, 1e-7, 1)
-    description = described.description.replace(output_mask=mask)
+    description = restored.described.description.replace(output_mask=mask)
     trainable = "head" if case == "head_only" else "all"
-    state, advance, mesh = start(description, config, trainable, weights, 1e-3, params)
+    state, advance, mesh = start(description, config, trainable, weights, 1e-3, restored.params)
     found = []
     pixels = ((expected["images"].astype(np.float64) + 1) * 127.5).astype(np.float32)
     where = sharding.rows(mesh)

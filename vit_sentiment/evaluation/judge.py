@@ -30,10 +30,12 @@ class Predictions:
     Attributes:
       probs: float32 [N, C]; meaningless where `readable` is False.
       readable: bool [N].
+      logits: the model's raw ones, float32 [N, C]; None where probabilities are all there is.
     """
 
     probs: np.ndarray
     readable: np.ndarray
+    logits: np.ndarray | None = None
 
 
 def check_classes(model: Model, source: Source) -> None:
@@ -61,6 +63,7 @@ def predictions(
         description.image_size, description.pixel_mode, "human_label", on_error=on_error
     )
     probs = np.zeros((len(source), description.num_classes), np.float32)
+    logits = np.zeros_like(probs)
     readable = np.zeros(len(source), np.bool_)
     with (
         evaluation_batches(source, settings, batch_size=batch_size) as batches,
@@ -70,11 +73,12 @@ def predictions(
             real = batch["index"] >= 0
             rows = batch["index"][real]
             probs[rows] = outputs["probs"][real]
+            logits[rows] = outputs["logits"][real]
             readable[rows] = batch["mask"][real]
             tick(len(rows))
     if bad := int(np.sum(~np.isfinite(probs[readable]).all(axis=1))):
         raise UserError(f"{model.source}: gives NaN for {bad} photos; the weights are damaged")
-    return Predictions(probs, readable)
+    return Predictions(probs, readable, logits)
 
 
 def note_unreadable(source: Source, predicted: Predictions, problems: Problems) -> None:
@@ -131,9 +135,25 @@ def _teacher(source: Source, scored: np.ndarray, gold: np.ndarray) -> dict[str, 
     }
 
 
+def default_label(source: Source) -> str:
+    """`human_label` where there are any, else `teacher_label`."""
+    return "human_label" if (source.labels("human_label") != UNKNOWN).any() else "teacher_label"
+
+
 def leaked_groups(training: np.ndarray, source: Source) -> int:
     """How many groups of the source are among the hashes of those that were trained on."""
     return int(np.isin(source.group_hashes(), training).sum())
+
+
+def leak_warnings(training: pathlib.Path, source: Source, consequence: str) -> list[str]:
+    """Warnings of groups that the model has trained on, by the file of their hashes."""
+    if not training.exists():
+        return [f"{training} is missing, so photos that the model was trained on cannot be found"]
+    leaked = leaked_groups(np.load(training), source)
+    if not leaked:
+        return []
+    groups = source.index["group"].n_unique()
+    return [f"{leaked} of {groups} groups (tweets) were in the training data; {consequence}"]
 
 
 def write_predictions(path: str | os.PathLike[str], source: Source, predicted: Predictions) -> None:

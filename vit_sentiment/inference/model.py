@@ -17,16 +17,24 @@ from vit_sentiment.models.classifier import Params, apply, normalise
 from vit_sentiment.models.description import ModelDescription
 
 Outputs = dict[str, jax.Array]
-"""`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32."""
+"""`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32.
+
+Logits are raw; probabilities are calibrated where the description has a calibration."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A description, the parameters that go with it and where they came from."""
+    """A description, the parameters that go with it and where they came from.
+
+    Attributes:
+      source: the file, or the workdir and the step.
+      step: of a workdir's checkpoint; None for a file.
+    """
 
     description: ModelDescription
     params: Params
     source: str
+    step: int | None = None
 
     @functools.cached_property
     def model_id(self) -> str:
@@ -54,11 +62,12 @@ def load(
     Raises:
       UserError: nothing usable is there, or a fact is missing that only the user can give.
     """
-    described, params, source = formats.restore(
+    restored = formats.restore(
         name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
     )
-    formats.require_known(described, str(name))
-    return Model(described.description, params, source)
+    formats.require_known(restored.described, str(name))
+    description = restored.described.description
+    return Model(description, restored.params, restored.source, restored.step)
 
 
 def outputs(description: ModelDescription, params: Params, images: jax.Array) -> Outputs:
@@ -74,7 +83,9 @@ def outputs(description: ModelDescription, params: Params, images: jax.Array) ->
 
 
 def probabilities(description: ModelDescription, logits: jax.Array) -> jax.Array:
-    """Softmax [B, C], times the description's output mask where it has one."""
+    """Softmax [B, C] at the calibration's temperature, times the output mask, if there are any."""
+    if description.calibration is not None:
+        logits = logits / description.calibration.temperature
     probs = jax.nn.softmax(logits)
     if description.output_mask is None:
         return probs

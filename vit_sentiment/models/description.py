@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from input_pipeline.records import CLASSES, PIXEL_MODES
+from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.runtime.errors import UserError
 
 GELUS = ("tanh", "exact")
@@ -38,6 +39,7 @@ class ModelDescription:
       pixel_mode: how pixels are made from a file, see `input_pipeline.pixels`.
       dtype: of the computation; parameters are float32.
       output_mask: factors on the probabilities, or None.
+      calibration: of these weights' probabilities on a labelled set, or None.
     """
 
     image_size: tuple[int, int]
@@ -60,6 +62,7 @@ class ModelDescription:
     pixel_mode: str = "exact"
     dtype: str = "float32"
     output_mask: tuple[float, ...] | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "classes", "input_range", "output_mask"):
@@ -108,6 +111,9 @@ class ModelDescription:
             problems.append(f"{len(self.classes)} classes for num_classes {self.num_classes}")
         if self.output_mask is not None and len(self.output_mask) != self.num_classes:
             problems.append(f"output_mask of {len(self.output_mask)} for {self.num_classes}")
+        if self.calibration is not None and len(self.calibration.prior) != self.num_classes:
+            shares = len(self.calibration.prior)
+            problems.append(f"calibration: a prior of {shares} for {self.num_classes} classes")
         if self.head_hidden and self.representation_size:
             problems.append("head_hidden and representation_size exclude each other")
         return problems
@@ -127,8 +133,11 @@ class ModelDescription:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return dataclasses.asdict(self)
+        """The fields as JSON values; `calibration` where there is one."""
+        value = dataclasses.asdict(self)
+        if self.calibration is None:
+            del value["calibration"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str) -> "ModelDescription":
@@ -141,6 +150,9 @@ class ModelDescription:
             raise UserError(f"{where}: unknown fields of a model description: {unknown}")
         if missing := sorted(required - set(value)):
             raise UserError(f"{where}: missing fields of a model description: {missing}")
+        calibration = value.get("calibration")
+        if calibration is not None:
+            value = {**value, "calibration": Calibration.from_json(calibration, where)}
         return cls(**value)
 
 

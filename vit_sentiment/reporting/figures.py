@@ -104,3 +104,15 @@ def differences(
         axes.set_yticks(places, names)
         axes.set(xlabel="difference", ylim=(-0.7, len(names) - 0.3))
         return _svg(figure, "Differences with 95 % intervals")
+
+
+def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Accuracy against coverage of two curves by name; points are (coverage, accuracy)."""
+    styles = ({"color": _GREY, "linestyle": "--"}, {"color": _BLUE})
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.2, 3.6))
+        for (name, points), style in zip(curves.items(), styles, strict=True):
+            axes.plot(*zip(*points, strict=True), label=name, **style)
+        axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
+        axes.legend(frameon=False)
+        return _svg(figure, "Accuracy against coverage")

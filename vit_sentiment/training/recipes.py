@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from vit_sentiment.inference.model import DESCRIPTION_FILE
+from checkpoints.orbax_store import DESCRIPTION_FILE
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training.workdir import RUN_FILE, recipe
 

@@ -110,7 +110,7 @@ def _train_group(setup: Setup, jobs: Sequence[_Job], should_stop: ShouldStop) ->
         complete = all(_advance(setup, group, should_stop) for group in groups)
     for job in jobs:
         if complete:
-            _export_best(setup, job)
+            _export_best(job)
     return complete
 
 
@@ -204,7 +204,7 @@ def _announce(setup: Setup, group: Sequence[_Opened]) -> None:
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
 
 
-def _export_best(setup: Setup, job: _Job) -> None:
+def _export_best(job: _Job) -> None:
     """The best weights as one file that every tool for Google's checkpoints reads.
 
     Several processes leave this to the next start of a single one: restoring is a joint effort.
@@ -213,5 +213,5 @@ def _export_best(setup: Setup, job: _Job) -> None:
     if jax.process_count() == 1 and not path.exists():
         ema = job.config.validation.weights == "ema"
         best = load(job.workdir, checkpoint="best-ema" if ema else "best")
-        google_npz.write(path, best.params, setup.description)
+        google_npz.write(path, best.params, best.description)
         say(f"the best weights are in {path}")
