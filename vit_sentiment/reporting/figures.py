@@ -116,3 +116,29 @@ def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> st
         axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
         axes.legend(frameon=False)
         return _svg(figure, "Accuracy against coverage")
+
+
+def few_shot(
+    points: Mapping[str, tuple[Mapping[str, float], Mapping[str, float | None]]], majority: float
+) -> str:
+    """Accuracy and macro-F1 against the number of labelled photos of each class.
+
+    Args:
+      points: mean and deviation of the metrics by the number, or `all`; in the order shown.
+      majority: accuracy of always naming the most frequent class.
+    """
+    places = range(len(points))
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 3.6))
+        for name, label, style in (
+            ("accuracy", "accuracy", {"color": _BLUE, "fmt": "o-"}),
+            ("macro_f1", "macro-F1", {"color": _ORANGE, "fmt": "s--"}),
+        ):
+            mean = [mean[name] for mean, _ in points.values()]
+            deviation = [deviation.get(name) or 0.0 for _, deviation in points.values()]
+            axes.errorbar(places, mean, deviation, label=label, capsize=3, **style)
+        axes.axhline(majority, color=_GREY, linestyle=":", label="majority class")
+        axes.set_xticks(places, list(points))
+        axes.set(ylim=(0, 1), xlabel="labelled photos of each class", ylabel="score")
+        axes.legend(frameon=False)
+        return _svg(figure, "Few-shot curve")

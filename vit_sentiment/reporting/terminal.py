@@ -9,12 +9,15 @@ from rich.table import Table
 
 from vit_sentiment.reporting.html import cell
 
+_WIDTH = 180
+"""Columns of a table that goes to a file or a pipe, which has no width of its own."""
+
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints cells as the reports write them: the first column to the left, others to the right."""
+    """Prints a table to stdout; values are written as in the reports."""
     table = Table(*header, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
         table.add_row(*map(cell, row))
-    Console(width=None if sys.stdout.isatty() else 180).print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)

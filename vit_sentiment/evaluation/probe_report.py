@@ -1,0 +1,76 @@
+"""The report of probes: the table of all, and one HTML file."""
+
+from typing import Any
+
+from vit_sentiment.evaluation.probes import FIGURES, SHOTS
+from vit_sentiment.evaluation.probing import row
+from vit_sentiment.reporting import figures, html
+
+
+def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of the table of all probes, of what `probe.json` holds."""
+    header = ["", "rows", "accuracy", "95 % interval or deviation", "macro-F1", "macro recall"]
+    header += ["ROC-AUC", "log-loss", "calibration error"]
+    rows = [row("linear (all)", result["linear"]["model"])]
+    rows.append(row(f"{result['k']}-NN", result["knn"]["model"]))
+    scored = result["linear"]["scored"]
+    for shots in sorted(SHOTS, reverse=True):
+        if few := result["few_shot"].get(str(shots)):
+            mean, deviation = few["mean"], few["deviation"]["accuracy"]
+            spread = None if deviation is None else f"± {deviation:.4f}"
+            first = [f"few-shot, {shots} per class", scored, mean["accuracy"], spread]
+            rows.append(first + [mean[name] for name in FIGURES[1:]])
+    majority = result["linear"]["model"]["majority"]
+    rows.append(["majority class", scored, majority, *[None] * 6])
+    return header, rows
+
+
+def report(title: str, result: dict[str, Any], facts: dict[str, Any]) -> str:
+    """The whole HTML document.
+
+    Args:
+      result: what `probe.json` holds.
+      facts: what the manifest tells, shown at the end.
+    """
+    train, test, judged = result["train"], result["test"], result["linear"]
+    classes = list(judged["model"]["per_class"])
+    chosen = [["C", key, score] for key, score in result["C_scores"].items()]
+    chosen += [["k", key, score] for key, score in result["k_scores"].items()]
+    return html.page(
+        title,
+        [
+            html.paragraph(
+                f"Classifiers on frozen features, trained on {train['rows']:,} photos by their "
+                f"{train['label'].replace('_', ' ')} and judged on {judged['scored']:,} by their "
+                f"{test['label'].replace('_', ' ')}; {judged['unlabelled']:,} without a label "
+                f"and {judged['unreadable']:,} unreadable are left out. Figures of few-shot are "
+                f"means over {result['draws']} draws of the labelled photos."
+            ),
+            *(html.warning(text) for text in result["warnings"]),
+            html.table(*summary(result)),
+            html.figure(
+                figures.few_shot(
+                    {
+                        **{
+                            n: (few["mean"], few["deviation"])
+                            for n, few in result["few_shot"].items()
+                        },
+                        "all": (judged["model"], {}),
+                    },
+                    judged["model"]["majority"],
+                ),
+                "Linear probes by labelled photos of each class; bars: deviation over the draws.",
+            ),
+            html.figure(
+                figures.confusion_matrix(judged["model"]["confusion_matrix"], classes),
+                "The linear probe: rows and, in percent, the share of the gold class.",
+            ),
+            html.heading("Choices"),
+            html.paragraph(
+                f"Macro-F1 on {result['chosen_on']}. Chosen: C {result['C']:g}, k {result['k']}."
+            ),
+            html.table(["", "candidate", "macro-F1"], chosen),
+            html.heading("Made from"),
+            html.table(["fact", "value"], facts.items()),
+        ],
+    )
