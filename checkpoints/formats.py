@@ -1,4 +1,5 @@
-"""Every way to come by weights: an `.npz` file, the workdir of a run, a Hugging Face folder.
+"""Every way to come by weights: an `.npz` file, the workdir of a run, a Hugging Face folder, or the
+name of a public checkpoint.
 
 Two verbs, never one: `restore` takes everything and refuses what does not fit; `initialise` takes
 the backbone alone, resizes the positions and makes a fresh head.
@@ -11,7 +12,15 @@ import pathlib
 import jax
 import numpy as np
 
-from checkpoints import google_npz, huggingface, orbax_store, positions, trees
+from checkpoints import (
+    download,
+    google_npz,
+    huggingface,
+    orbax_store,
+    positions,
+    releases,
+    trees,
+)
 from checkpoints.described import Described, ask_for
 from vit_sentiment.models.classifier import Params, abstract_params, init_params
 from vit_sentiment.models.description import ModelDescription
@@ -58,7 +67,7 @@ def read(
     """Reads weights without asking whether they are complete.
 
     Args:
-      name: a file or folder.
+      name: a file or folder, or the name of a public checkpoint, which is fetched.
       checkpoint: of a workdir: `best`, `latest` or a step.
       gelu, num_heads, image_size, fallback_heads: of an `.npz` file that does not tell; see
         `google_npz.read_described`.
@@ -66,7 +75,7 @@ def read(
     Raises:
       UserError: nothing readable is there.
     """
-    path = pathlib.Path(name)
+    path = _locate(name)
     if not path.is_dir():
         described, flat = google_npz.read_described(
             path,
@@ -86,6 +95,18 @@ def read(
     raise UserError(
         f"{path}: expected the workdir of a training run ({orbax_store.DESCRIPTION_FILE}) or a "
         f"Hugging Face folder ({huggingface.CONFIG_FILE})"
+    )
+
+
+def _locate(name: str | os.PathLike[str]) -> pathlib.Path:
+    path = pathlib.Path(name)
+    if path.exists():
+        return path
+    if os.fspath(name) in {release.name for release in releases.RELEASES}:
+        return download.fetch(releases.find(os.fspath(name)))
+    raise UserError(
+        f"{name}: no such file or folder, nor the name of a public checkpoint (python -m "
+        "checkpoints.zoo lists them)"
     )
 
 

@@ -12,17 +12,13 @@ workdir of a training run.
 
 from absl import flags
 
+from checkpoints import weight_flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 
 FORWARD = flags.DEFINE_string("forward", None, "Images .npy: float32 [N, H, W, 3].")
 OUT = flags.DEFINE_string("out", None, "Where --forward writes its .npz.")
-GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the file cannot tell.")
-NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the file cannot tell.")
-IMAGE_SIZE = flags.DEFINE_string(
-    "image_size", None, "HEIGHTxWIDTH in pixels, where the file cannot tell."
-)
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
+flags.adopt_module_key_flags(weight_flags)
 
 BATCH = 32
 
@@ -40,13 +36,7 @@ def main(file: str) -> None:
 def _read(file: str):
     from checkpoints import formats
 
-    restored = formats.restore(
-        file,
-        checkpoint=CHECKPOINT.value,
-        gelu=GELU.value,
-        num_heads=NUM_HEADS.value,
-        image_size=startup.size(IMAGE_SIZE),
-    )
+    restored = formats.restore(file, **weight_flags.hints())
     return restored.described, restored.params
 
 

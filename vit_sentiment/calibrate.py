@@ -13,18 +13,13 @@ import pathlib
 
 from absl import flags
 
+from checkpoints import weight_flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a training run.")
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
-GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
-NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
-IMAGE_SIZE = flags.DEFINE_string(
-    "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
-)
 DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Where datasets are found by name.")
 SPLIT = flags.DEFINE_string(
@@ -47,6 +42,7 @@ ON_ERROR = flags.DEFINE_enum(
 STORE = flags.DEFINE_bool(
     "store", True, "Write the calibration into the model description; --nostore only reports."
 )
+flags.adopt_module_key_flags(weight_flags)
 
 RESULT_FILE = "calibration.json"
 REPORT_FILE = "report.html"
@@ -56,6 +52,7 @@ PROBLEMS_FILE = "problems.csv"
 def main() -> None:
     if (WORKDIR.value is None) == (WEIGHTS.value is None):
         raise UserError("give either --workdir or --weights")
+    _check_place()
 
     import dataclasses
 
@@ -71,13 +68,7 @@ def main() -> None:
     from vit_sentiment.runtime import accelerator, files
 
     accelerator.prepare()
-    model = load(
-        WORKDIR.value or WEIGHTS.value,
-        checkpoint=CHECKPOINT.value,
-        gelu=GELU.value,
-        num_heads=NUM_HEADS.value,
-        image_size=startup.size(IMAGE_SIZE),
-    )
+    model = load(WORKDIR.value or WEIGHTS.value, **weight_flags.hints())
     problems = Problems(ON_ERROR.value)
     source = _open(model.description.classes, problems)
     devices = jax.local_device_count()
@@ -129,6 +120,23 @@ def main() -> None:
     if STORE.value:
         _store(model, calibration)
     print(f"report: {out / REPORT_FILE}")
+
+
+def _check_place() -> None:
+    """Before the work: whether there is a model description to write into."""
+    if not STORE.value:
+        return
+    if WORKDIR.value and weight_flags.CHECKPOINT.value.endswith("-ema"):
+        raise UserError(
+            f"--checkpoint={weight_flags.CHECKPOINT.value}: {WORKDIR.value} holds one calibration, "
+            "that of the raw parameters; calibrate best.npz of a run that selects by the average, "
+            "or give --nostore"
+        )
+    if WEIGHTS.value and not pathlib.Path(WEIGHTS.value).is_file():
+        raise UserError(
+            f"--weights={WEIGHTS.value}: no file that a description can lie beside; give an .npz "
+            "file or --nostore"
+        )
 
 
 def _open(classes, problems):

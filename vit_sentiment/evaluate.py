@@ -17,6 +17,7 @@ import pathlib
 
 from absl import flags
 
+from checkpoints import weight_flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
@@ -27,12 +28,6 @@ WORKDIR = flags.DEFINE_multi_string(
     "Workdir of a training run, or a folder of seed-* workdirs; several with commas between.",
 )
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
-GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
-NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
-IMAGE_SIZE = flags.DEFINE_string(
-    "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
-)
 DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.", required=True)
 DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Where datasets are found by name.")
 SPLIT = flags.DEFINE_string("split", None, "Split of a dataset (default: test, or the only one).")
@@ -53,9 +48,13 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_b
 ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "Unusable photos: fail, or leave out and count."
 )
+PROBES = flags.DEFINE_string(
+    "probes", "runs/probe", "Folder whose probes of the same photos stand beside the model."
+)
 REPORT_IMAGES = flags.DEFINE_bool(
     "report_images", False, "Embed the most confident mistakes in the report."
 )
+flags.adopt_module_key_flags(weight_flags)
 
 
 def main() -> None:
@@ -98,6 +97,8 @@ def _one(name, source, out, settings, problems) -> None:
     from vit_sentiment.reporting.terminal import print_table
 
     _, result = _evaluate(name, source, out, settings, problems)
+    if not result["probes"]:
+        say(report.NO_PROBE)
     print(f"{_load(name).source} on {source.name} {source.split}, against {result['label']}")
     print_table(*report.summary(result))
     print(report.ONE_SEED)
@@ -143,13 +144,7 @@ def _several(systems, names, source, settings, problems) -> None:
 def _load(name):
     from vit_sentiment.inference.model import load
 
-    return load(
-        name,
-        checkpoint=CHECKPOINT.value,
-        gelu=GELU.value,
-        num_heads=NUM_HEADS.value,
-        image_size=startup.size(IMAGE_SIZE),
-    )
+    return load(name, **weight_flags.hints())
 
 
 def _check(names, source) -> None:
@@ -161,7 +156,7 @@ def _check(names, source) -> None:
 
 
 def _evaluate(name, source, out, settings, problems):
-    from vit_sentiment.evaluation import single
+    from vit_sentiment.evaluation import probing, single
     from vit_sentiment.reporting import metric_log
 
     return single.evaluate(
@@ -173,7 +168,20 @@ def _evaluate(name, source, out, settings, problems):
         title=f"{name} on {source.name} {source.split}".strip(),
         log=[] if WEIGHTS.value else metric_log.read(pathlib.Path(name)),
         warnings=_warnings(name, source),
+        average=_average(name),
+        probes=probing.found(pathlib.Path(PROBES.value), source.fingerprint, settings.label),
     )
+
+
+def _average(name):
+    """The model with the moving average of its parameters, of a run that keeps one."""
+    from vit_sentiment.inference.model import load
+    from vit_sentiment.training.workdir import averages
+
+    hints = weight_flags.hints()
+    if WEIGHTS.value or hints["checkpoint"].endswith("-ema") or not averages(pathlib.Path(name)):
+        return None
+    return load(name, **{**hints, "checkpoint": hints["checkpoint"] + "-ema"})
 
 
 def _open(classes, problems):

@@ -13,18 +13,13 @@ import pathlib
 
 from absl import flags
 
+from checkpoints import weight_flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a training run.")
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
-GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
-NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
-IMAGE_SIZE = flags.DEFINE_string(
-    "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
-)
 DATA = flags.DEFINE_string(
     "data", None, "Dataset, table or folder of photos to judge on.", required=True
 )
@@ -62,6 +57,7 @@ DRAWS = flags.DEFINE_integer("draws", 5, "Few-shot draws.", lower_bound=1)
 CACHE = flags.DEFINE_string(
     "cache", None, "Folder of features (default: vit_sentiment/features in the user's cache)."
 )
+flags.adopt_module_key_flags(weight_flags)
 
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
@@ -84,13 +80,7 @@ def main() -> None:
     from vit_sentiment.runtime import accelerator, files
 
     accelerator.prepare()
-    model = load(
-        WORKDIR.value or WEIGHTS.value,
-        checkpoint=CHECKPOINT.value,
-        gelu=GELU.value,
-        num_heads=NUM_HEADS.value,
-        image_size=startup.size(IMAGE_SIZE),
-    )
+    model = load(WORKDIR.value or WEIGHTS.value, **weight_flags.hints())
     problems = Problems(ON_ERROR.value)
     sources = _open(problems)
     test = sources["test"]

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from input_pipeline.sources import Source
-from vit_sentiment.evaluation import metrics, probe_report, probes, probing, report
+from vit_sentiment.evaluation import metrics, probe_report, probes, probing
 from vit_sentiment.evaluation.probes import Examples
 from vit_sentiment.inference.features import Features
 from vit_sentiment.runtime.errors import UserError
@@ -275,7 +275,7 @@ def test_the_report_shows_figures_choices_and_warnings(ran):
         assert all(f"<td>{candidate}</td>" in page for candidate in scores)
 
 
-def test_rows_for_students_are_those_of_the_same_data_and_label(ran, tmp_path, capsys):
+def test_the_probes_beside_a_student_are_those_of_the_same_data_and_label(ran, tmp_path, capsys):
     result = ran[0]
     test = result["test"]
     for name, changes in {
@@ -287,13 +287,12 @@ def test_rows_for_students_are_those_of_the_same_data_and_label(ran, tmp_path, c
         text = json.dumps({**result, "model": name, **changes})
         (tmp_path / name / "deep" / probing.RESULT_FILE).write_text(text)
     (tmp_path / probing.RESULT_FILE).write_text("{")
-    rows = probing.rows_for(tmp_path, test["fingerprint"], "human_label")
-    assert [row[0] for row in rows] == ["linear probe of same", f"{result['k']}-NN of same"]
+    found = probing.found(tmp_path, test["fingerprint"], "human_label")
+    names = ["linear probe of same", f"{result['k']}-NN of same"]
+    assert [probe["name"] for probe in found] == names
     assert "not valid JSON" in capsys.readouterr().err
-    header, (student, *_) = report.summary(result["linear"])
-    assert len(rows[0]) == len(header)
-    assert rows[0][1:] == student[1:]
-    assert probing.rows_for(tmp_path / "missing", "f", "human_label") == []
+    assert found[0] == {"name": names[0], **result["linear"]["model"]}
+    assert probing.found(tmp_path / "missing", "f", "human_label") == []
 
 
 def test_averages_leave_open_what_a_draw_cannot_tell():

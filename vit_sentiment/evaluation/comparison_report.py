@@ -28,18 +28,24 @@ Table = tuple[list[str], list[list[Any]]]
 def systems(compared: dict[str, Any]) -> Table:
     """Mean and deviation of each system's seeds; teacher and majority class below them."""
     header = ["mean ± deviation", *(_NAMES[name] for name in SPREAD), "worst accuracy"]
-    rows = [
-        [
-            f"{system['name']}, {_count(len(system['runs']))}",
-            *(_mean_and_deviation(system[name]) for name in SPREAD),
-            system["accuracy"]["worst"],
-        ]
-        for system in compared["systems"]
+    rows = []
+    for system in compared["systems"]:
+        seeds = _count(len(system["runs"]))
+        rows.append(_row(f"{system['name']}, {seeds}", system))
+        if system["ema"]:
+            rows.append(_row(f"{system['name']}, moving average, {seeds}", system["ema"]))
+    rows += [
+        [probe["name"], *(probe[name] for name in SPREAD), None] for probe in compared["probes"]
     ]
     if teacher := compared["teacher"]:
         rows.append(["teacher (text)", *(teacher.get(name) for name in SPREAD), None])
     rows.append(["majority class", compared["majority"], *[None] * len(SPREAD)])
     return header, rows
+
+
+def _row(name: str, spread: dict[str, Any]) -> list[Any]:
+    figures_ = (_mean_and_deviation(spread[figure]) for figure in SPREAD)
+    return [name, *figures_, spread["accuracy"]["worst"]]
 
 
 def _count(seeds: int) -> str:

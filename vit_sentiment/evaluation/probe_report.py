@@ -3,7 +3,6 @@
 from typing import Any
 
 from vit_sentiment.evaluation.probes import FIGURES, SHOTS
-from vit_sentiment.evaluation.probing import row
 from vit_sentiment.reporting import figures, html
 
 
@@ -11,8 +10,8 @@ def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of the table of all probes, of what `probe.json` holds."""
     header = ["", "rows", "accuracy", "95 % interval or deviation", "macro-F1", "macro recall"]
     header += ["ROC-AUC", "log-loss", "calibration error"]
-    rows = [row("linear (all)", result["linear"]["model"])]
-    rows.append(row(f"{result['k']}-NN", result["knn"]["model"]))
+    rows = [_row("linear (all)", result["linear"]["model"])]
+    rows.append(_row(f"{result['k']}-NN", result["knn"]["model"]))
     scored = result["linear"]["scored"]
     for shots in sorted(SHOTS, reverse=True):
         if few := result["few_shot"].get(str(shots)):
@@ -23,6 +22,12 @@ def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     majority = result["linear"]["model"]["majority"]
     rows.append(["majority class", scored, majority, *[None] * 6])
     return header, rows
+
+
+def _row(name: str, values: dict[str, Any]) -> list[Any]:
+    low, high = values["interval_95"]["accuracy"]
+    first = [name, values["rows"], values["accuracy"], f"{low:.4f} to {high:.4f}"]
+    return first + [values[key] for key in FIGURES[1:]]
 
 
 def report(title: str, result: dict[str, Any], facts: dict[str, Any]) -> str:

@@ -15,7 +15,6 @@ from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
 from vit_sentiment.evaluation.judge import Predictions, judge
 from vit_sentiment.evaluation.probes import (
-    FIGURES,
     Examples,
     Probe,
     few_shot,
@@ -213,22 +212,15 @@ def choose(
     return best, {f"{c:g}": float(score) for c, score in zip(grid, scores, strict=True)}
 
 
-def row(name: str, values: dict[str, Any]) -> list[Any]:
-    """A row in the shape of the summary of `report`, of what `metrics.evaluate` gave."""
-    low, high = values["interval_95"]["accuracy"]
-    first = [name, values["rows"], values["accuracy"], f"{low:.4f} to {high:.4f}"]
-    return first + [values[key] for key in FIGURES[1:]]
-
-
-def rows_for(folder: pathlib.Path, fingerprint: str, label: str) -> list[list[Any]]:
-    """Rows, in the shape of `report.summary`, of the probes that were judged on the same data.
+def found(folder: pathlib.Path, fingerprint: str, label: str) -> list[dict[str, Any]]:
+    """Names and figures (`metrics.evaluate`) of the probes that were judged on the same data.
 
     Args:
       folder: all `probe.json` below it are looked at; it may be missing.
       fingerprint: of the evaluated split.
       label: that it was judged by.
     """
-    rows = []
+    probes = []
     for path in sorted(folder.rglob(RESULT_FILE)):
         try:
             result = files.read_json(path)
@@ -237,6 +229,6 @@ def rows_for(folder: pathlib.Path, fingerprint: str, label: str) -> list[list[An
             continue
         if (result["test"]["fingerprint"], result["test"]["label"]) == (fingerprint, label):
             name = result["model"]
-            rows.append(row(f"linear probe of {name}", result["linear"]["model"]))
-            rows.append(row(f"{result['k']}-NN of {name}", result["knn"]["model"]))
-    return rows
+            probes.append({"name": f"linear probe of {name}", **result["linear"]["model"]})
+            probes.append({"name": f"{result['k']}-NN of {name}", **result["knn"]["model"]})
+    return probes

@@ -22,6 +22,11 @@ ONE_SEED = (
     "`evaluate --workdir=DIR`, tells mean and deviation."
 )
 
+NO_PROBE = (
+    "No probe of these photos was found: `python -m vit_sentiment.probe --weights=...` on the same "
+    "data puts the cheap baseline beside the student."
+)
+
 
 def row(name: str, values: Mapping[str, Any]) -> list[Any]:
     """A row of the summary from what `metrics.evaluate` gave, or a part of it."""
@@ -31,19 +36,20 @@ def row(name: str, values: Mapping[str, Any]) -> list[Any]:
     return cells + [values.get(key) for key in _REST]
 
 
-def summary(
-    result: dict[str, Any], extra: Sequence[Sequence[Any]] = ()
-) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the table that stands on top: student, teacher, majority.
+def summary(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of the table that stands on top: student, probes, teacher, majority.
 
     Args:
-      result: see `judge.judge`.
-      extra: more rows, made by `row`; they stand below the student's.
+      result: see `single.evaluate`.
     """
     model, teacher = result["model"], result["teacher"]
     header = ["", "rows", "accuracy", "deviation", "95 % interval", "macro-F1", "macro recall"]
     header += ["ROC-AUC", "log-loss", "calibration error"]
-    rows = [row(f"{'student' if teacher else 'model'}, 1 seed", model), *map(list, extra)]
+    whose = "student" if teacher else "model"
+    rows = [row(f"{whose}, 1 seed", model)]
+    if result["ema"]:
+        rows.append(row(f"{whose}, moving average, 1 seed", result["ema"]))
+    rows += [row(probe["name"], probe) for probe in result["probes"]]
     if teacher:
         rows.append(row("teacher (text)", teacher))
     majority = {"rows": model["rows"], "accuracy": model["majority"]}
@@ -69,7 +75,6 @@ def report(
     facts: dict[str, Any],
     *,
     with_photos: bool,
-    extra: Sequence[Sequence[Any]] = (),
 ) -> str:
     """The whole document.
 
@@ -77,7 +82,6 @@ def report(
       log: the training run's metric log; may be empty.
       facts: what the manifest tells, shown at the end.
       with_photos: embeds the most confident mistakes; photos of tweets are their owners'.
-      extra: see `summary`.
     """
     gold = source.labels(result["label"])
     scored = predicted.readable & (gold != UNKNOWN)
@@ -89,8 +93,9 @@ def report(
             f"{result['unreadable']:,} unreadable are left out."
         ),
         *(html.warning(text) for text in result["warnings"]),
-        html.table(*summary(result, extra)),
+        html.table(*summary(result)),
         html.paragraph(ONE_SEED),
+        *([] if result["probes"] else [html.paragraph(NO_PROBE)]),
         html.table(*per_class(result)),
         html.heading("Confusion and calibration"),
         html.figure(

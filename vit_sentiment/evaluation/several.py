@@ -20,7 +20,7 @@ class Run:
       model: which checkpoint of it.
       seed: what it was trained with.
       predicted: for every row of the source.
-      result: what `judge.judge` made of them, with `warnings`.
+      result: see `single.evaluate`.
     """
 
     name: str
@@ -69,14 +69,22 @@ def compare(
                     {"workdir": run.name, "model": run.model, "seed": run.seed} for run in members
                 ],
                 **comparison.spread([results[run.name]["model"] for run in members]),
+                "ema": _average(members),
             }
             for name, members in systems.items()
         ],
+        "probes": runs[0].result["probes"],
         "teacher": any_result["teacher"],
         "majority": any_result["model"]["majority"],
         "pairs": comparison.compare(gold[scored], predicted, groups, len(source.classes)),
         "warnings": [f"{name}: {text}" for text, name in told],
     }
+
+
+def _average(members: Sequence[Run]) -> dict[str, Any] | None:
+    """Figures of the moving averages, where all runs of a system have one."""
+    averages = [run.result["ema"] for run in members]
+    return comparison.spread(averages) if all(averages) else None
 
 
 def _on(source: Source, run: Run, readable: np.ndarray, label: str) -> dict[str, Any]:

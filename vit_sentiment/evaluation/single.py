@@ -45,6 +45,8 @@ def evaluate(
     title: str,
     log: Sequence[dict[str, Any]],
     warnings: Sequence[str],
+    average: Model | None = None,
+    probes: Sequence[dict[str, Any]] = (),
 ) -> tuple[judge.Predictions, dict[str, Any]]:
     """Evaluates a model and writes predictions, metrics, manifest and report into `out`.
 
@@ -52,9 +54,12 @@ def evaluate(
       problems: what could not be used of the source; unreadable photos are added.
       log: the training run's metric log; may be empty.
       warnings: what a reader of the figures must know; said here, too.
+      average: the model with the moving average of its parameters.
+      probes: see `probing.found`.
 
     Returns:
-      The predictions and what `judge.judge` made of them, with the `warnings`.
+      The predictions and what `judge.judge` made of them, with the `warnings`, the figures of the
+      average (`ema`, or None) and the `probes`.
     """
     out.mkdir(parents=True, exist_ok=True)  # Before the work, not after it.
     predicted = judge.predictions(
@@ -62,7 +67,12 @@ def evaluate(
     )
     judge.note_unreadable(source, predicted, problems)
     result = judge.judge(source, predicted, settings.label)
-    result["warnings"] = list(warnings)
+    result |= {"warnings": list(warnings), "probes": list(probes), "ema": None}
+    if average is not None:
+        averaged = judge.predictions(
+            average, source, batch_size=settings.batch_size, on_error=problems.on_error
+        )
+        result["ema"] = judge.judge(source, averaged, settings.label)["model"]
     for text in warnings:
         say(f"warning: {text}")
     facts = {"model": model.source, "model_id": model.model_id, **facts_of(source)}

@@ -167,6 +167,12 @@ def _facts(source: Source) -> dict[str, Any]:
     }
 
 
+def averages(workdir: pathlib.Path) -> bool:
+    """Whether the run keeps a moving average of its parameters."""
+    path = workdir / RUN_FILE
+    return path.exists() and bool(files.read_json(path)["config"].get("ema_decay"))
+
+
 class Unreadable:
     """Photos that were masked while training, listed once each."""
 
