@@ -37,7 +37,11 @@ def run(name, *unreadable, seed=0):
     readable = np.ones(6, bool)
     readable[list(unreadable)] = False
     predicted = judge.Predictions(probs, readable)
-    result = judge.judge(source(), predicted, "human_label") | {"warnings": [], "ema": None, "probes": []}
+    result = judge.judge(source(), predicted, "human_label") | {
+        "warnings": [],
+        "ema": None,
+        "probes": [],
+    }
     return several.Run(name, f"{name} step 7", seed, predicted, result)
 
 

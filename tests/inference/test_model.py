@@ -47,7 +47,9 @@ def workdir(student, tmp_path_factory):
     with Checkpoints(root) as checkpoints:
         for step, score in ((1, 0.9), (2, 0.1)):
             params = jax.tree.map(lambda leaf, step=step: jnp.asarray(leaf) * step, student.params)
-            checkpoints.save(step, {"params": params, "train": {"step": jnp.int32(step)}}, score=score)
+            checkpoints.save(
+                step, {"params": params, "train": {"step": jnp.int32(step)}}, score=score
+            )
     return root
 
 

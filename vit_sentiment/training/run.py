@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -18,7 +19,7 @@ from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 from vit_sentiment.training import checks, step, validation
 from vit_sentiment.training import workdir as workdirs
-from vit_sentiment.training.loop import Member, train_loop
+from vit_sentiment.training.loop import Member, Run, train_loop
 from vit_sentiment.training.setup import Setup, make_run, prepare
 
 AT_ONCE = ("auto", "always", "never")
@@ -89,8 +90,9 @@ def _train(jobs: Sequence[_Job], at_once: str, should_stop: ShouldStop) -> bool:
         for job in jobs:
             locks.enter_context(workdirs.only_one(job.workdir))
         setup = prepare(jobs[0].config)
+        runs = functools.cache(functools.partial(make_run, setup))  # Compiled once for all seeds.
         groups = [jobs] if _together(at_once, setup) else [[job] for job in jobs]
-        return all(_train_group(setup, group, should_stop) for group in groups)
+        return all(_train_group(setup, runs, group, should_stop) for group in groups)
 
 
 def _together(at_once: str, setup: Setup) -> bool:
@@ -100,14 +102,16 @@ def _together(at_once: str, setup: Setup) -> bool:
     return at_once == "always"
 
 
-def _train_group(setup: Setup, jobs: Sequence[_Job], should_stop: ShouldStop) -> bool:
+def _train_group(
+    setup: Setup, runs: Callable[[int], Run], jobs: Sequence[_Job], should_stop: ShouldStop
+) -> bool:
     with contextlib.ExitStack() as stack:
         opened = [_open(setup, job, stack) for job in jobs]
         rest = [run for run in opened if not _is_complete(setup, run)]
         groups = [rest] if len({run.start for run in rest}) == 1 else [[run] for run in rest]
         if len(groups) > 1:
             say("the seeds stopped at different steps: they go on one after another")
-        complete = all(_advance(setup, group, should_stop) for group in groups)
+        complete = all(_advance(setup, runs(len(group)), group, should_stop) for group in groups)
     for job in jobs:
         if complete:
             _export_best(job)
@@ -145,7 +149,7 @@ def _is_complete(setup: Setup, run: _Opened) -> bool:
     return True
 
 
-def _advance(setup: Setup, group: Sequence[_Opened], should_stop: ShouldStop) -> bool:
+def _advance(setup: Setup, how: Run, group: Sequence[_Opened], should_stop: ShouldStop) -> bool:
     """Trains runs that are at the same step to their end; whether they reached it."""
     start = group[0].start
     _announce(setup, group)
@@ -156,7 +160,7 @@ def _advance(setup: Setup, group: Sequence[_Opened], should_stop: ShouldStop) ->
         for run in group:
             del run.state  # The first step consumes it.
         del states
-        complete = train_loop(make_run(setup, len(group)), state, members, start, should_stop)
+        complete = train_loop(how, state, members, start, should_stop)
     for run in group:
         at = run.checkpoints.latest_step()
         outcome = f"complete at step {at}" if complete else f"stopped and saved at step {at}"
