@@ -187,7 +187,8 @@ def get_config() -> ConfigDict:
     config.validation.every_steps = 0
     config.validation.every_epochs = 1
     config.validation.batch_size = 256
-    # Selects the best checkpoint: `macro_f1`, `accuracy` or `log_loss`.
+    # Selects the best checkpoint: `macro_f1`, `accuracy`, `binary_accuracy` (negative against
+    # positive, the neutral probability dropped) or `log_loss`.
     config.validation.metric = "macro_f1"
     # Whose metric that is, and what best.npz holds: `raw` parameters or their average, `ema`.
     config.validation.weights = "raw"

@@ -275,7 +275,6 @@ def loop(tmp_path, scores, losses=None, should_stop=lambda step: False, **settin
         put=lambda batches: batches,
         split=lambda state: [state],
         enough=lambda scores: False,
-        validate=lambda params: {"score": next(left)},
         score=lambda values: values["validation/score"],
         validation_steps=frozenset(range(2, total + 1, 2)),
         batch_size=1,
@@ -285,7 +284,15 @@ def loop(tmp_path, scores, losses=None, should_stop=lambda step: False, **settin
     state = TrainState(jnp.int32(0), {"w": jnp.zeros(3)}, {}, jax.random.key(0))
     batches = iter([{"mask": np.ones(1, bool), "index": np.zeros(1, np.int64)}] * total)
     with Checkpoints(tmp_path) as checkpoints, metric_log.MetricLog(tmp_path, 0) as log:
-        member = Member("", checkpoints, log, [], batches, lambda numbers: None)
+        member = Member(
+            "",
+            checkpoints,
+            log,
+            [],
+            batches,
+            validate=lambda params: {"score": next(left)},
+            unreadable=lambda numbers: None,
+        )
         return train_loop(run, state, [member], 0, should_stop)
 
 

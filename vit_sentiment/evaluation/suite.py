@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.records import UNKNOWN
+from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import binary, comparison, metrics, published
 from vit_sentiment.evaluation.judge import Predictions
@@ -92,9 +92,7 @@ def table(results: Sequence[Scored]) -> Table:
     rows = []
     for result in results:
         f = result.figures
-        balance = "/".join(
-            str(f.get(name, "\N{EN DASH}")) for name in ("negative", "neutral", "positive")
-        )
+        balance = "/".join(str(f.get(name, 0)) for name in CLASSES)
         cell = next((c for c in f["published"] if c["metric"] == "accuracy"), None)
         low, high = f["interval_95"]
         rows.append(

@@ -27,7 +27,6 @@ class Run:
       stages: the stages, and `steps` their jitted steps.
       put: host batches, one for each member, to sharded arrays.
       split: a state to those of the members.
-      validate: parameters to metrics.
       score: metrics to the number that the best checkpoint has most of.
       enough: whether a run with these scores ends early.
       validation_steps: after which to validate and save.
@@ -39,7 +38,6 @@ class Run:
     steps: Sequence[Step]
     put: Callable[[Sequence[Batch]], dict[str, jax.Array]]
     split: Callable[[TrainState], Sequence[TrainState]]
-    validate: Callable[[Any], dict[str, float]]
     score: Callable[[dict[str, float]], float]
     enough: Callable[[Sequence[float]], bool]
     validation_steps: frozenset[int]
@@ -55,6 +53,7 @@ class Member:
       name: said before its lines; empty for a single run.
       scores: of its validations so far.
       batches: its data.
+      validate: parameters to metrics.
       unreadable: is told of masked photos: (record numbers).
       ended: whether it has ended early; it is not saved or validated any more.
     """
@@ -64,6 +63,7 @@ class Member:
     log: MetricLog
     scores: list[float]
     batches: Iterator[Batch]
+    validate: Callable[[Any], dict[str, float]]
     unreadable: Callable[[np.ndarray], None]
     ended: bool = False
 
@@ -128,9 +128,9 @@ def train_loop(
 
 
 def _validate(run: Run, member: Member, state: TrainState, step: int) -> None:
-    values = {f"validation/{k}": v for k, v in run.validate(state.params).items()}
+    values = {f"validation/{k}": v for k, v in member.validate(state.params).items()}
     if state.ema is not None:
-        values |= {f"validation_ema/{k}": v for k, v in run.validate(state.ema).items()}
+        values |= {f"validation_ema/{k}": v for k, v in member.validate(state.ema).items()}
     member.log.write(step, values)
     shown = ", ".join(f"{k.removeprefix('validation/')} {v:.4f}" for k, v in values.items())
     member.say(f"step {step}: validation {shown}")

@@ -2,15 +2,16 @@
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from checkpoints import google_npz, orbax_store
 from input_pipeline.loader import training_batches
+from input_pipeline.sources import Source
 from vit_sentiment.inference.model import load
 from vit_sentiment.models.classifier import count_parameters
 from vit_sentiment.reporting import manifest
@@ -27,22 +28,31 @@ _MOST_AT_ONCE = 30_000_000
 """Parameters up to which a model (Ti, S) leaves room on an accelerator for others beside it."""
 
 ShouldStop = Callable[[int], bool]
+Runs = dict[tuple[Any, ...], tuple[Run, validation.Count]]
+"""What is compiled, by the number of runs in it and `Setup.program`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _Job:
-    """A run to do: its config, where, and its name among several."""
+class Job:
+    """A run to do.
+
+    Attributes:
+      name: its own among several.
+      data: for training and validation; None: what the config names.
+    """
 
     config: ConfigDict
     workdir: pathlib.Path
     name: str = ""
+    data: tuple[Source, Source] | None = None
 
 
 @dataclasses.dataclass
 class _Opened:
     """A run whose checkpoints are open, with the state to go on from."""
 
-    job: _Job
+    job: Job
+    setup: Setup
     checkpoints: orbax_store.Checkpoints
     state: step.TrainState
     start: int
@@ -58,7 +68,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, should_stop: ShouldStop) ->
     Raises:
       UserError: the config, the data or the workdir do not allow it; the loss is not finite.
     """
-    return _train([_Job(config, workdir)], "never", should_stop)
+    return train_jobs([Job(config, workdir)], "never", should_stop)
 
 
 def train_seeds(
@@ -80,45 +90,55 @@ def train_seeds(
     for seed in seeds:
         own = config.copy_and_resolve_references()
         own.seed = seed
-        jobs.append(_Job(own, workdir / f"seed-{seed}", f"seed {seed}"))
-    return _train(jobs, at_once, should_stop)
+        jobs.append(Job(own, workdir / f"seed-{seed}", f"seed {seed}"))
+    return train_jobs(jobs, at_once, should_stop)
 
 
-def _train(jobs: Sequence[_Job], at_once: str, should_stop: ShouldStop) -> bool:
+def train_jobs(jobs: Sequence[Job], at_once: str, should_stop: ShouldStop) -> bool:
+    """Trains or resumes runs whose configs differ in their seeds at most; whether all are complete.
+
+    Args:
+      at_once: see `train_seeds`.
+    """
     checks.check(jobs[0].config)
     with contextlib.ExitStack() as locks:
         for job in jobs:
             locks.enter_context(workdirs.only_one(job.workdir))
-        setup = prepare(jobs[0].config)
-        runs = functools.cache(functools.partial(make_run, setup))  # Compiled once for all seeds.
-        groups = [jobs] if _together(at_once, setup) else [[job] for job in jobs]
-        return all(_train_group(setup, runs, group, should_stop) for group in groups)
+        shared = prepare(jobs[0].config) if jobs[0].data is None else None
+        setups = [shared or prepare(job.config, job.data) for job in jobs]
+        pairs = list(zip(jobs, setups, strict=True))
+        groups = [pairs] if _together(at_once, setups) else [[pair] for pair in pairs]
+        runs: Runs = {}
+        return all(_train_group(runs, group, should_stop) for group in groups)
 
 
-def _together(at_once: str, setup: Setup) -> bool:
+def _together(at_once: str, setups: Sequence[Setup]) -> bool:
     if at_once == "auto":
-        small = count_parameters(setup.abstract.params) <= _MOST_AT_ONCE
-        return small and jax.default_backend() != "cpu"
-    return at_once == "always"
+        small = count_parameters(setups[0].abstract.params) <= _MOST_AT_ONCE
+        wanted = small and jax.default_backend() != "cpu"
+    else:
+        wanted = at_once == "always"
+    if wanted and len({setup.program for setup in setups}) > 1:
+        say("the runs differ in steps or weights of classes: they go one after another")
+        return False
+    return wanted
 
 
-def _train_group(
-    setup: Setup, runs: Callable[[int], Run], jobs: Sequence[_Job], should_stop: ShouldStop
-) -> bool:
+def _train_group(runs: Runs, pairs: Sequence[tuple[Job, Setup]], should_stop: ShouldStop) -> bool:
     with contextlib.ExitStack() as stack:
-        opened = [_open(setup, job, stack) for job in jobs]
-        rest = [run for run in opened if not _is_complete(setup, run)]
+        opened = [_open(job, setup, stack) for job, setup in pairs]
+        rest = [run for run in opened if not _is_complete(run)]
         groups = [rest] if len({run.start for run in rest}) == 1 else [[run] for run in rest]
         if len(groups) > 1:
-            say("the seeds stopped at different steps: they go on one after another")
-        complete = all(_advance(setup, runs(len(group)), group, should_stop) for group in groups)
-    for job in jobs:
+            say("the runs stopped at different steps: they go on one after another")
+        complete = all(_advance(runs, group, should_stop) for group in groups)
+    for job, _ in pairs:
         if complete:
             _export_best(job)
     return complete
 
 
-def _open(setup: Setup, job: _Job, stack: contextlib.ExitStack) -> _Opened:
+def _open(job: Job, setup: Setup, stack: contextlib.ExitStack) -> _Opened:
     config, workdir = job.config, job.workdir
     workdirs.claim(config, workdir, setup.train_data, setup.validation_data)
     checkpoints = stack.enter_context(
@@ -139,22 +159,29 @@ def _open(setup: Setup, job: _Job, stack: contextlib.ExitStack) -> _Opened:
         if jax.process_index() == 0:
             manifest.note_resumption(workdir, start)
     scores = validation.past_scores(config, workdir, start)
-    return _Opened(job, checkpoints, state, start, scores)
+    return _Opened(job, setup, checkpoints, state, start, scores)
 
 
-def _is_complete(setup: Setup, run: _Opened) -> bool:
-    if run.start < setup.total and not validation.enough(run.job.config, run.scores):
+def _is_complete(run: _Opened) -> bool:
+    if run.start < run.setup.total and not validation.enough(run.job.config, run.scores):
         return False
     say(f"{run.job.workdir}: training is already complete at step {run.start}")
     return True
 
 
-def _advance(setup: Setup, how: Run, group: Sequence[_Opened], should_stop: ShouldStop) -> bool:
+def _advance(runs: Runs, group: Sequence[_Opened], should_stop: ShouldStop) -> bool:
     """Trains runs that are at the same step to their end; whether they reached it."""
-    start = group[0].start
+    start, setup = group[0].start, group[0].setup
     _announce(setup, group)
+    key = (len(group), setup.program)
+    if key not in runs:  # Compiled once for runs that follow each other.
+        runs[key] = (
+            make_run(setup, len(group)),
+            validation.make_count(setup.config, setup.description, setup.mesh),
+        )
+    how, count = runs[key]
     with contextlib.ExitStack() as stack:
-        members = [_member(setup, run, stack) for run in group]
+        members = [_member(run, count, stack) for run in group]
         states = [run.state for run in group]
         state = states[0] if len(states) == 1 else step.stack(states)
         for run in group:
@@ -168,8 +195,8 @@ def _advance(setup: Setup, how: Run, group: Sequence[_Opened], should_stop: Shou
     return complete
 
 
-def _member(setup: Setup, run: _Opened, stack: contextlib.ExitStack) -> Member:
-    config, workdir = run.job.config, run.job.workdir
+def _member(run: _Opened, count: validation.Count, stack: contextlib.ExitStack) -> Member:
+    config, workdir, setup = run.job.config, run.job.workdir, run.setup
     unreadable = stack.enter_context(
         contextlib.closing(workdirs.Unreadable(workdir, setup.train_data))
     )
@@ -186,7 +213,16 @@ def _member(setup: Setup, run: _Opened, stack: contextlib.ExitStack) -> Member:
         )
     )
     log = stack.enter_context(MetricLog(workdir, run.start, jax.process_index()))
-    return Member(run.job.name, run.checkpoints, log, run.scores, batches, unreadable.add)
+    validate = validation.make_evaluator(
+        config,
+        count,
+        setup.validation_data,
+        # Workers take seconds to start each time.
+        dataclasses.replace(setup.settings, num_workers=0),
+        setup.mesh,
+    )
+    name, scores = run.job.name, run.scores
+    return Member(name, run.checkpoints, log, scores, batches, validate, unreadable.add)
 
 
 def _announce(setup: Setup, group: Sequence[_Opened]) -> None:
@@ -208,7 +244,7 @@ def _announce(setup: Setup, group: Sequence[_Opened]) -> None:
         say(f"assumed, since the original does not document it: {', '.join(config.assumed)}")
 
 
-def _export_best(job: _Job) -> None:
+def _export_best(job: Job) -> None:
     """The best weights as one file that every tool for Google's checkpoints reads.
 
     Several processes leave this to the next start of a single one: restoring is a joint effort.

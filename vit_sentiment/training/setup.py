@@ -1,6 +1,7 @@
 """What a run needs before its first step: data, model, stages, mesh, optimiser and jitted steps."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,13 +17,14 @@ from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 from vit_sentiment.training import losses, optimizers, plan, sharding, step, validation
 from vit_sentiment.training.loop import Run
+from vit_sentiment.training.losses import Loss
 from vit_sentiment.training.plan import Stage
 from vit_sentiment.training.step import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What runs that differ in their seeds alone have in common.
+    """What a run is made of; runs that differ in their seeds alone share one.
 
     Attributes:
       config: of the first of them.
@@ -37,6 +39,7 @@ class Setup:
     stages: list[Stage]
     mesh: Mesh
     settings: LoadSettings
+    loss: Loss
     optimizer: optax.GradientTransformation
     abstract: TrainState
 
@@ -45,14 +48,25 @@ class Setup:
         """Steps of a run that does not end early."""
         return self.stages[-1].stop
 
+    @property
+    def program(self) -> tuple[Any, ...]:
+        """What is compiled into the steps and differs between setups of one config."""
+        weights = (self.loss.class_weights.tobytes(), self.loss.adjustment.tobytes())
+        return (*(stage.stop for stage in self.stages), *weights)
 
-def prepare(config: ConfigDict) -> Setup:
-    """Opens the data and plans the run.
+
+def prepare(config: ConfigDict, data: tuple[Source, Source] | None = None) -> Setup:
+    """Plans the run.
+
+    Args:
+      data: for training and validation; None opens what the config names.
 
     Raises:
       UserError: config, data or devices do not allow it.
     """
-    train_data, validation_data = _open_data(config)
+    train_data, validation_data = data or _open_data(config)
+    labels = train_data.labels_required(config.data.label)
+    validation_data.labels_required(config.data.label)
     description = plan.describe_model(config, train_data.classes)
     stages = plan.plan_stages(config, len(train_data))
     mesh = sharding.make_mesh(config)
@@ -72,6 +86,7 @@ def prepare(config: ConfigDict) -> Setup:
             num_threads=config.data.num_threads,
             num_workers=config.data.num_workers,
         ),
+        loss=losses.make_loss(config, labels, description),
         optimizer=optimizer,
         abstract=step.abstract_state(description, optimizer, config, mesh),
     )
@@ -80,8 +95,6 @@ def prepare(config: ConfigDict) -> Setup:
 def make_run(setup: Setup, members: int) -> Run:
     """What the loop needs to train so many runs side by side."""
     config, mesh = setup.config, setup.mesh
-    labels = setup.train_data.labels_required(config.data.label)
-    loss = losses.make_loss(config, labels, setup.description)
     rows = sharding.rows(mesh)
 
     def put(batches: list[Batch]) -> dict[str, jax.Array]:
@@ -98,7 +111,7 @@ def make_run(setup: Setup, members: int) -> Run:
                 setup.optimizer,
                 plan.learning_rate(setup.stages),
                 config,
-                loss,
+                setup.loss,
                 stage.trainable,
                 setup.abstract,
                 mesh,
@@ -108,14 +121,6 @@ def make_run(setup: Setup, members: int) -> Run:
         ],
         put=put,
         split=lambda state: [state] if members == 1 else step.unstack(state, setup.abstract),
-        validate=validation.make_evaluator(
-            config,
-            setup.description,
-            setup.validation_data,
-            # Workers take seconds to start each time.
-            dataclasses.replace(setup.settings, num_workers=0),
-            mesh,
-        ),
         score=lambda values: validation.score(config, values),
         enough=lambda scores: validation.enough(config, scores),
         validation_steps=plan.validation_steps(config, len(setup.train_data), setup.total),
@@ -139,7 +144,6 @@ def _open_data(config: ConfigDict) -> tuple[Source, Source]:
             f"classes of {train_data.name} are {train_data.classes}, "
             f"of {validation_data.name} {validation_data.classes}"
         )
-    validation_data.labels_required(data.label)
     shared = np.intersect1d(train_data.group_hashes(), validation_data.group_hashes())
     if len(shared):
         say(f"warning: {len(shared)} groups (tweets) are in training and validation both")
