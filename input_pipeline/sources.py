@@ -92,6 +92,11 @@ class Source:
         hashes = [int.from_bytes(digest[:8], "big") for digest in digests]
         return np.unique(np.array(hashes, np.uint64))
 
+    def take(self, numbers: np.ndarray, split: str) -> "Source":
+        """The rows of these numbers, in this order, as a split of another name."""
+        data = _Taken(self.data, tuple(int(number) for number in numbers))
+        return dataclasses.replace(self, split=split, data=data, index=self.index[numbers])
+
     def records(self, window: int = 256) -> Iterator[Record]:
         """All records in order."""
         for start in range(0, len(self), window):
@@ -99,6 +104,23 @@ class Source:
             for example in self.data.__getitems__(numbers):
                 # TFDS gives labels as numpy scalars.
                 yield Record(**{k: int(v) if "label" in k else v for k, v in example.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    """Some of the examples."""
+
+    data: RandomAccess
+    numbers: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitems__(self, numbers: Sequence[int]) -> Sequence[dict[str, Any]]:
+        return self.data.__getitems__([self.numbers[number] for number in numbers])
+
+    def place(self, number: int) -> str:
+        return self.data.place(self.numbers[number])
 
 
 class _TfdsExamples:
