@@ -7,6 +7,10 @@
       draws tweets whose photos and texts mostly agree
   python -m input_pipeline.build --builder=mvsa_single --release=MVSA_Single
       reads the public MVSA-Single release
+  python -m input_pipeline.build --builder=benchmark --benchmark=5agree --root=dataset
+      packs a benchmark of the original system (T4SA 2.0) from its dataset/ tree
+  python -m input_pipeline.build --builder=t4sa --config=bal --root=dataset --split_by=tweet
+      packs one of its training sets, with the lists' own parts or split anew
 """
 
 import re
@@ -16,10 +20,15 @@ from absl import flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 
-BUILDERS = ("labelled_images", "demo_tweets", "mvsa_single")
+BUILDERS = ("labelled_images", "demo_tweets", "mvsa_single", "benchmark", "t4sa")
 
 BUILDER = flags.DEFINE_enum("builder", "labelled_images", BUILDERS, "What to build.")
-NAME = flags.DEFINE_string("name", "default", "Name of the dataset among those of its builder.")
+NAME = flags.DEFINE_string(
+    "name",
+    None,
+    "Name of the dataset among those of its builder (default: that of the benchmark or T4SA set, "
+    "else default).",
+)
 DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Folder of all datasets.")
 ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "Unusable rows: fail at the first, or skip and list."
@@ -29,7 +38,7 @@ SPLIT = flags.DEFINE_multi_string(
     "split", [], "labelled_images: SPLIT=TABLE or SPLIT=FOLDER; once for each split."
 )
 IMAGES = flags.DEFINE_string(
-    "images", None, "labelled_images: folder of the tables' paths (default: the table's own)."
+    "images", None, "Folder that paths in a table are relative to (default: the table's or tree's)."
 )
 PATH_COLUMN = flags.DEFINE_string("path_column", "path", "labelled_images: column of paths.")
 LABEL_COLUMN = flags.DEFINE_string(
@@ -55,6 +64,22 @@ SHUFFLE_TEXTS = flags.DEFINE_bool(
 
 RELEASE = flags.DEFINE_string("release", None, "mvsa_single: folder of the unpacked release.")
 
+ROOT = flags.DEFINE_string("root", "dataset", "benchmark, t4sa: the original's dataset/ folder.")
+BENCHMARK = flags.DEFINE_string(
+    "benchmark", None, "benchmark: which, as 5agree, FI_split_1 or t4sa/bal:test."
+)
+CONFIG = flags.DEFINE_string(
+    "config", None, "t4sa: which set, as bal, merged or b_t4sa_1_0_upd_filt."
+)
+SPLIT_BY = flags.DEFINE_enum(
+    "split_by",
+    "given",
+    ["given", "image", "tweet"],
+    "t4sa: the lists' own parts; or 80/10/10 anew by image, as the original did it, or by tweet, "
+    "so that no tweet is in two parts and merged trains on nothing that B-T4SA holds out.",
+)
+SPLIT_SEED = flags.DEFINE_integer("split_seed", 42, "t4sa: of a split by image or tweet.")
+
 
 def main() -> None:
     from input_pipeline.builder import prepare
@@ -64,10 +89,15 @@ def main() -> None:
         "labelled_images": _labelled_images,
         "demo_tweets": _demo_tweets,
         "mvsa_single": _mvsa_single,
+        "benchmark": _benchmark,
+        "t4sa": _t4sa,
     }[BUILDER.value]
     builder = make()
     folder = prepare(builder)
-    manifest.write(folder, {"builder": BUILDER.value})
+    facts = {"builder": BUILDER.value}
+    if BUILDER.value == "t4sa":
+        facts |= {"split_by": SPLIT_BY.value, "split_seed": SPLIT_SEED.value}
+    manifest.write(folder, facts)
     for split in builder.info.splits.values():
         print(f"{folder} {split.name}: {split.num_examples} photos")
 
@@ -84,7 +114,7 @@ def _labelled_images():
         names = [name for name, _ in pairs]
         raise UserError(f"--split: {max(names, key=names.count)!r} is given twice")
     config = module.LabelledImagesConfig(
-        name=NAME.value,
+        name=NAME.value or "default",
         splits=splits,
         images=IMAGES.value,
         columns=Columns(PATH_COLUMN.value, LABEL_COLUMN.value, ID_COLUMN.value, GROUP_COLUMN.value),
@@ -108,7 +138,7 @@ def _demo_tweets():
     from input_pipeline.demo_tweets import demo_tweets_dataset_builder as module
 
     config = module.DemoTweetsConfig(
-        name=NAME.value,
+        name=NAME.value or "default",
         count=COUNT.value,
         seed=SEED.value,
         size=SIZE.value,
@@ -123,9 +153,43 @@ def _mvsa_single():
     if RELEASE.value is None:
         raise UserError("--release: expected the folder of the unpacked MVSA-Single release")
     config = module.MvsaSingleConfig(
-        name=NAME.value, release=RELEASE.value, on_error=ON_ERROR.value
+        name=NAME.value or "default", release=RELEASE.value, on_error=ON_ERROR.value
     )
     return module.MvsaSingle(config=config, data_dir=DATA_DIR.value)
+
+
+def _benchmark():
+    from input_pipeline import benchmarks
+    from input_pipeline.benchmark import benchmark_dataset_builder as module
+
+    if BENCHMARK.value is None:
+        raise UserError(f"--benchmark: expected one of: {', '.join(benchmarks.names())}")
+    config = module.BenchmarkConfig(
+        name=NAME.value or module.config_name(BENCHMARK.value),
+        benchmark=BENCHMARK.value,
+        root=ROOT.value,
+        images=IMAGES.value,
+        on_error=ON_ERROR.value,
+    )
+    return module.Benchmark(config=config, data_dir=DATA_DIR.value)
+
+
+def _t4sa():
+    from input_pipeline.original_tree import T4SA
+    from input_pipeline.t4sa import t4sa_dataset_builder as module
+
+    if CONFIG.value not in T4SA:
+        raise UserError(f"--config: expected one of {', '.join(T4SA)}; found {CONFIG.value!r}")
+    config = module.T4saConfig(
+        name=NAME.value or module.config_name(CONFIG.value, SPLIT_BY.value),
+        listed=CONFIG.value,
+        root=ROOT.value,
+        images=IMAGES.value,
+        split_by=SPLIT_BY.value,
+        seed=SPLIT_SEED.value,
+        on_error=ON_ERROR.value,
+    )
+    return module.T4sa(config=config, data_dir=DATA_DIR.value)
 
 
 if __name__ == "__main__":

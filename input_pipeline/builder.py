@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline import photos, pixels, spool
 from input_pipeline.problems import Problems
-from input_pipeline.records import CLASSES, Record, no_teacher
+from input_pipeline.records import CLASSES, UNKNOWN, Record, no_teacher
 from input_pipeline.tables import Row
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
@@ -161,20 +161,37 @@ def prepare(builder: RecordBuilder) -> pathlib.Path:
 
 
 def records_of_rows(
-    rows: Sequence[Row], problems: Problems, *, teacher: bool, num_classes: int
+    rows: Sequence[Row],
+    problems: Problems,
+    *,
+    teacher: bool,
+    num_classes: int,
+    keep_broken: bool = False,
 ) -> Iterator[Record]:
     """Reads and test-decodes the photos of a table, in order.
 
     Args:
       teacher: whether the table's labels are a teacher's, else a human's.
+      keep_broken: whether a photo that does not decode, once it is listed in `problems`, has a
+        record all the same: its bytes, or none where the file is missing.
     """
-    kind = "teacher_label" if teacher else "human_label"
     files = photos.examine([row.path for row in rows])
     for row, data in zip(rows, files, strict=True):
         if isinstance(data, pixels.DecodeError):
             problems.add(row.where, str(row.path), str(data))
-            continue
-        probs = no_teacher(num_classes)
-        if teacher:
-            probs[row.label] = 1.0
-        yield Record(data, row.id, row.group, probs, **{kind: row.label})
+            if not keep_broken:
+                continue
+            data = photos.read_or_nothing(row.path)
+        yield Record(data, row.id, row.group, **row_labels(row, teacher, num_classes))
+
+
+def row_labels(row: Row, teacher: bool, num_classes: int) -> dict[str, Any]:
+    """The labels of a table's row as a record has them; a teacher's hard label is one-hot."""
+    probs = no_teacher(num_classes)
+    if teacher:
+        probs[row.label] = 1.0
+    return {
+        "teacher_probs": probs,
+        "teacher_label": row.label if teacher else UNKNOWN,
+        "human_label": UNKNOWN if teacher else row.label,
+    }

@@ -29,6 +29,14 @@ def read(path: pathlib.Path) -> bytes:
         raise pixels.DecodeError(f"cannot be read: {reason}") from error
 
 
+def read_or_nothing(path: pathlib.Path) -> bytes:
+    """The bytes of a file; none where it cannot be read."""
+    try:
+        return read(path)
+    except pixels.DecodeError:
+        return b""
+
+
 def exists(path: pathlib.Path) -> bool:
     """Whether there is such a file; names that no file can have are not an error."""
     try:

@@ -28,6 +28,10 @@ class Problems:
         if self.on_error == "fail":
             place = f"{where}: {path}" if path else where
             raise UserError(f"{place}: {problem}; --on_error=skip lists and skips such rows")
+        self.note(where, path, problem)
+
+    def note(self, where: str, path: str, problem: str) -> None:
+        """Notes a row that is left out under either policy."""
         self.rows.append((where, path, problem))
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -14,9 +14,9 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from input_pipeline import photos, pixels
-from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA
+from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA, row_labels
 from input_pipeline.problems import Problems
-from input_pipeline.records import CLASSES, UNKNOWN, Record, no_teacher
+from input_pipeline.records import CLASSES, UNKNOWN, Record
 from input_pipeline.tables import Row, read_rows
 from vit_sentiment.runtime.errors import UserError
 
@@ -152,6 +152,7 @@ class _FileExamples:
 
     rows: Sequence[Row]
     num_classes: int
+    teacher: bool
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -171,9 +172,7 @@ class _FileExamples:
             "image": image,
             "id": row.id,
             "group": row.group,
-            "teacher_probs": no_teacher(self.num_classes),
-            "teacher_label": UNKNOWN,
-            "human_label": row.label,
+            **row_labels(row, self.teacher, self.num_classes),
         }
 
 
@@ -207,12 +206,25 @@ def open_source(
     if split:
         raise UserError(f"{name}: a table or folder of photos has no splits, found {split!r}")
     rows = read_rows(path, problems or Problems(), images=images, classes=classes)
-    index = pl.DataFrame(
-        [("", row.id, row.group, UNKNOWN, row.label, None, None) for row in rows],
-        schema=INDEX_SCHEMA,
-        orient="row",
-    ).drop("split")
-    return Source(name, split, tuple(classes), _FileExamples(rows, len(classes)), index)
+    return source_of_rows(rows, name, split, classes)
+
+
+def source_of_rows(
+    rows: Sequence[Row], name: str, split: str, classes: Sequence[str], *, teacher: bool = False
+) -> Source:
+    """Photo files under the labels of a human, or of a teacher; files are read when asked for."""
+    label, other = LABELS if teacher else LABELS[::-1]
+    values = {
+        "id": [row.id for row in rows],
+        "group": [row.group for row in rows],
+        label: [row.label for row in rows],
+        other: [UNKNOWN] * len(rows),
+    }
+    schema = {field: kind for field, kind in INDEX_SCHEMA.items() if field != "split"}
+    nothing = [None] * len(rows)
+    index = pl.DataFrame({field: values.get(field, nothing) for field in schema}, schema)
+    examples = _FileExamples(rows, len(classes), teacher)
+    return Source(name, split, tuple(classes), examples, index)
 
 
 def split_names(name: str, data_dir: str = "") -> list[str]:

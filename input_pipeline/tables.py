@@ -1,20 +1,17 @@
-"""Lists of labelled photos: CSV, TSV or Parquet, or a folder per class."""
+"""Lists of labelled photos: a table of them, or a folder per class."""
 
-import csv
 import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
-
-import polars as pl
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from input_pipeline import photos
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, POLARITY
+from input_pipeline.table_files import read_table
 from vit_sentiment.runtime.errors import UserError
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LABEL_COLUMNS = ("label", "class")
 """Both are used by the original's files for the same thing."""
 
@@ -32,6 +29,17 @@ class Columns:
 
 
 DEFAULT_COLUMNS = Columns()
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What a list says of one photo; empty `group`: the default."""
+
+    path: pathlib.Path
+    label: str
+    id: str
+    group: str
+    where: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,29 +74,61 @@ def read_rows(
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        found = _folder_rows(path)
+        found = _folder_entries(path)
     else:
-        found = _table_rows(path, pathlib.Path(images or path.parent), columns, problems)
-    rows, seen, indices = [], {}, _label_indices(classes)
-    for file, label_text, id_, group, where in found:
-        label = indices.get(label_text.strip().lower())
-        if label is None:
-            known = ", ".join(classes)
-            problems.add(where, str(file), f"unknown label {label_text!r}; classes: {known}")
-        elif (key := os.path.normpath(id_)) in seen:
-            problems.add(where, str(file), f"duplicate of {seen[key]}")
-        elif not photos.exists(file):
-            problems.add(where, str(file), "no such file")
+        root = pathlib.Path(images or path.parent)
+        found = table_entries(path, problems, lambda name: root / name, columns=columns)
+    known = ", ".join(classes)
+    return usable_rows(found, problems, labels=_label_indices(classes), known=known, name=str(path))
+
+
+def usable_rows(
+    entries: Iterable[Entry],
+    problems: Problems,
+    *,
+    labels: Mapping[str, int],
+    known: str,
+    name: str,
+    leave_out: Collection[str] = (),
+    keep_missing: bool = False,
+) -> list[Row]:
+    """The rows that can be used, in order; the others go to `problems`.
+
+    Args:
+      labels: every spelling of a label, in lower case, and its class index.
+      known: the labels as an error message tells them.
+      name: of the list, for the error that nothing in it is usable.
+      leave_out: ids of photos that are known to be corrupted; noted, never an error.
+      keep_missing: under the policy `skip`, keeps rows whose photo is missing for the reader of
+        the photos to mask and to list, so that a row's number is its place in the list.
+
+    Raises:
+      UserError: nothing usable is there.
+    """
+    rows, seen = [], {}
+    check_files = not (keep_missing and problems.on_error == "skip")
+    for entry in entries:
+        label = labels.get(entry.label.strip().lower())
+        if entry.id in leave_out:
+            problems.note(entry.where, str(entry.path), "known to be corrupted; left out")
+        elif label is None:
+            problem = f"unknown label {entry.label!r}; classes: {known}"
+            problems.add(entry.where, str(entry.path), problem)
+        elif (key := os.path.normpath(entry.id)) in seen:
+            problems.add(entry.where, str(entry.path), f"duplicate of {seen[key]}")
+        elif check_files and not photos.exists(entry.path):
+            problems.add(entry.where, str(entry.path), "no such file")
         else:
-            seen[key] = where
-            rows.append(Row(file, label, id_, group or _tweet(file.name) or id_, where))
+            seen[key] = entry.where
+            group = entry.group or _tweet(entry.path.name) or entry.id
+            rows.append(Row(entry.path, label, entry.id, group, entry.where))
     if not rows:
         first = (
             f"; the first unusable one: {': '.join(filter(None, problems.rows[0]))}"
             if problems.rows
             else ""
         )
-        raise UserError(f"{path}: no usable rows{first}")
+        raise UserError(f"{name}: no usable rows{first}")
     return rows
 
 
@@ -96,8 +136,12 @@ def _label_indices(classes: Sequence[str]) -> dict[str, int]:
     """Every spelling of a label, in lower case, and the class index that it stands for."""
     names = {name.lower(): index for index, name in enumerate(classes)}
     emotions = {emotion: names[to] for emotion, to in POLARITY.items() if to in names}
-    numbers = {f"{i}{end}": i for i in range(len(classes)) for end in ("", ".0")}
-    return numbers | emotions | names
+    return label_codes({i: i for i in range(len(classes))}) | emotions | names
+
+
+def label_codes(codes: Mapping[int, int]) -> dict[str, int]:
+    """The spellings of a list's numeric labels, pandas' `1.0` among them, and class indices."""
+    return {f"{code}{end}": index for code, index in codes.items() for end in ("", ".0")}
 
 
 def _tweet(name: str) -> str:
@@ -105,7 +149,7 @@ def _tweet(name: str) -> str:
     return match[1] if match else ""
 
 
-def _folder_rows(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str, str, str, str]]:
+def _folder_entries(root: pathlib.Path) -> Iterator[Entry]:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise UserError(f"{root}: expected a folder for each class, or the folder of a dataset")
@@ -113,104 +157,28 @@ def _folder_rows(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str, str, s
         for file in sorted(folder.iterdir()):
             if file.is_file() and not file.name.startswith("."):
                 id_ = f"{folder.name}/{file.name}"
-                yield file, folder.name, id_, "", str(folder)
+                yield Entry(file, folder.name, id_, "", str(folder))
 
 
-def _table_rows(
-    path: pathlib.Path, root: pathlib.Path, columns: Columns, problems: Problems
-) -> Iterator[tuple[pathlib.Path, str, str, str, str]]:
+def table_entries(
+    path: pathlib.Path,
+    problems: Problems,
+    locate: Callable[[str], pathlib.Path],
+    *,
+    columns: Columns = DEFAULT_COLUMNS,
+    delimiter: str = "",
+    header: Sequence[str] | None = None,
+) -> Iterator[Entry]:
+    """What a table says of photos; `locate` gives the file of a path. Others: see `read_table`."""
     required = [name for name in (columns.path, columns.label, columns.id, columns.group) if name]
     label = columns.label
-    for where, row in read_table(path, problems, required=required):
+    rows = read_table(path, problems, required=required, delimiter=delimiter, header=header)
+    for where, row in rows:
         label = label or next((c for c in LABEL_COLUMNS if c in row), "")
         if not label:
             names = " or ".join(map(repr, LABEL_COLUMNS))
             raise UserError(f"{path}: no column {names}; found: {', '.join(row)}")
         file = row[columns.path]
         id_ = row[columns.id] if columns.id else file
-        yield root / file, row[label], id_, row[columns.group] if columns.group else "", where
-
-
-def read_table(
-    path: str | pathlib.Path, problems: Problems, *, required: Sequence[str] = ()
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields (file:line, row) of a CSV, TSV or Parquet file with a header, all values as text.
-
-    Lines that are not UTF-8 or have too few or too many fields go to `problems`.
-
-    Raises:
-      UserError: the file cannot be read, or lacks a column of `required`.
-    """
-    path = pathlib.Path(path)
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if suffix == ".parquet":
-        header, rows = _parquet(path)
-    elif suffix in DELIMITERS:
-        header, rows = _delimited(path, DELIMITERS[suffix], problems)
-    else:
-        raise UserError(f"{path}: expected a .csv, .tsv or .parquet file, or a folder")
-    for name in required:
-        if name not in header:
-            raise UserError(f"{path}: no column {name!r}; found: {', '.join(header)}")
-    yield from rows
-
-
-_Rows = Iterator[tuple[str, dict[str, str]]]
-
-
-def _parquet(path: pathlib.Path) -> tuple[list[str], _Rows]:
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: not a readable Parquet file: {error}") from error
-    rows = (
-        (f"{path}: row {number}", {k: "" if v is None else str(v) for k, v in row.items()})
-        for number, row in enumerate(table.iter_rows(named=True), 1)
-    )
-    return table.columns, rows
-
-
-def _delimited(path: pathlib.Path, delimiter: str, problems: Problems) -> tuple[list[str], _Rows]:
-    try:
-        # Bytes that are not UTF-8 become lone surrogates, so that their line can be named.
-        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    header = next(reader, None)
-    if header is None:
-        raise UserError(f"{path}: empty file, expected a header line")
-    if len(set(header)) < len(header):
-        raise UserError(f"{path}: a column is named twice: {', '.join(header)}")
-
-    def rows() -> _Rows:
-        with file:
-            while True:
-                where = f"{path}:{reader.line_num + 1}"
-                try:
-                    values = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    problems.add(where, "", f"not a line of fields: {error}")
-                    continue
-                if not values:
-                    continue
-                if problem := _line_problem(values, header):
-                    problems.add(where, "", problem)
-                else:
-                    yield where, dict(zip(header, values, strict=True))
-
-    return header, rows()
-
-
-def _line_problem(values: list[str], header: list[str]) -> str | None:
-    if len(values) != len(header):
-        return f"expected {len(header)} fields, found {len(values)}: {values}"
-    try:
-        "".join(values).encode()
-    except UnicodeEncodeError:
-        return "not UTF-8"
-    return None
+        group = row[columns.group] if columns.group else ""
+        yield Entry(locate(file), row[label], id_, group, where)

@@ -43,11 +43,11 @@ FUNNEL_FILE = "funnel.json"
 
 
 def main() -> None:
+    from input_pipeline import splits
     from input_pipeline.builder import prepare, refuse_existing
     from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
     from input_pipeline.problems import Problems
     from input_pipeline.records import CLASSES
-    from vit_sentiment.distillation import splits
     from vit_sentiment.distillation.tweets import read_tweets
     from vit_sentiment.reporting import manifest
     from vit_sentiment.runtime import files

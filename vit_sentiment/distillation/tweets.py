@@ -11,7 +11,7 @@ from input_pipeline import pixels
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import open_source
-from input_pipeline.tables import read_table
+from input_pipeline.table_files import read_table
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress
 

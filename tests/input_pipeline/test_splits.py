@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from vit_sentiment.distillation.splits import split_groups
+from input_pipeline.splits import split_groups
 from vit_sentiment.runtime.errors import UserError
 
 PARTS = {"train": 0.8, "validation": 0.1, "test": 0.1}

@@ -1,4 +1,4 @@
-"""Splitting into training, validation and test parts that share no group."""
+"""Splitting into training, validation and test parts: by rows, or so that they share no group."""
 
 from collections.abc import Mapping
 
@@ -22,11 +22,30 @@ def split_groups(table: pl.DataFrame, group: str, label: str, seed: int) -> dict
       UserError: a label has too few groups to be in every part.
     """
     groups = table.unique(group, keep="first", maintain_order=True)
-    names, labels = groups[group].to_numpy(), groups[label].to_numpy()
+    names = groups[group].to_numpy()
+    parts = _shuffled_parts(groups[label].to_numpy(), seed, "tweets")
+    return {
+        part: table.filter(pl.col(group).is_in(set(names[numbers].tolist())))
+        for part, numbers in parts.items()
+    }
+
+
+def split_rows(table: pl.DataFrame, label: str, seed: int) -> dict[str, pl.DataFrame]:
+    """Parts of `table` by `SHARES`, stratified by `label`, each in an order drawn at random.
+
+    Raises:
+      UserError: a label has too few rows to be in every part.
+    """
+    parts = _shuffled_parts(table[label].to_numpy(), seed, "rows")
+    return {part: table[numbers] for part, numbers in parts.items()}
+
+
+def _shuffled_parts(labels: np.ndarray, seed: int, what: str) -> dict[str, np.ndarray]:
+    """Shuffled indices into `labels` of each part: the original's two calls, both seeded."""
     rest = SHARES["validation"] + SHARES["test"]
     try:
         train, held_out = train_test_split(
-            np.arange(len(names)), test_size=rest, random_state=seed, stratify=labels
+            np.arange(len(labels)), test_size=rest, random_state=seed, stratify=labels
         )
         validation, test = train_test_split(
             held_out,
@@ -37,11 +56,7 @@ def split_groups(table: pl.DataFrame, group: str, label: str, seed: int) -> dict
     except ValueError as error:
         counts = [int(np.sum(labels == value)) for value in np.unique(labels)]
         raise UserError(
-            f"cannot split {len(names)} tweets, {counts} of each label, into "
+            f"cannot split {len(labels)} {what}, {counts} of each label, into "
             f"{'/'.join(f'{share:.0%}' for share in SHARES.values())}: {error}"
         ) from error
-    parts = {"train": train, "validation": validation, "test": test}
-    return {
-        part: table.filter(pl.col(group).is_in(set(names[numbers].tolist())))
-        for part, numbers in parts.items()
-    }
+    return {"train": train, "validation": validation, "test": test}
