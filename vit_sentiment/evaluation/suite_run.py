@@ -40,6 +40,7 @@ def run_models(
     batch_size: int,
     on_error: str,
     file_format: str,
+    file_name: str | None = None,
 ) -> list[Scored]:
     """Scores every model on every benchmark and writes its predictions below `out`.
 
@@ -47,6 +48,7 @@ def run_models(
       models: names, files or workdirs; one is in memory at a time.
       load, open_benchmark: by these names.
       file_format: `ours` or `original`.
+      file_name: of the predictions of a single model and benchmark, instead of the usual one.
     """
     results = []
     for name in models:
@@ -59,7 +61,7 @@ def run_models(
             predicted = judge.predictions(model, source, batch_size=batch_size, on_error=on_error)
             judge.note_unreadable(source, predicted, problems)
             system = system_name(name)
-            path = out / PREDICTIONS_FOLDER / predictions_file(system, benchmark)
+            path = out / PREDICTIONS_FOLDER / (file_name or predictions_file(system, benchmark))
             if file_format == "original":
                 prediction_files.write_original(path, predicted.probs)
             else:

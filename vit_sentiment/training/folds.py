@@ -1,8 +1,7 @@
 """Fine-tuning on folds of a benchmark, or on its given splits, one run for each."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -35,6 +34,16 @@ class Fold:
     test: Source
     checkpoint: str
 
+    @property
+    def kind(self) -> str:
+        """What it is called: `fold` or `split`."""
+        return "fold" if self.checkpoint == "latest" else "split"
+
+    @property
+    def data(self) -> tuple[Source, Source]:
+        """For `run.Job`."""
+        return self.train, self.validation
+
 
 def fold_indices(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Row numbers for training and for testing of each fold: scikit-learn's StratifiedKFold.
@@ -65,6 +74,17 @@ def make_folds(source: Source, folds: int, seed: int) -> list[Fold]:
     return made
 
 
+def given_splits(
+    benchmark: str, open_part: Callable[[str, str], Source], numbers: Sequence[int] = range(1, 6)
+) -> list[Fold]:
+    """The splits that a benchmark comes with, `<benchmark>_split_<k>`; see `open_benchmark`."""
+    names = ("train", "validation", "test")
+    return [
+        Fold(str(k), *(open_part(f"{benchmark}_split_{k}", part) for part in names), "best")
+        for k in numbers
+    ]
+
+
 def complete_config(
     config: ConfigDict,
     description: ModelDescription,
@@ -84,12 +104,3 @@ def complete_config(
     own.model.head_hidden = description.head_hidden or 0
     own.model.output_mask = tuple(mask)
     return own
-
-
-def summary(accuracies: Sequence[float]) -> dict[str, Any]:
-    """Mean and population deviation (numpy's default, as the original prints it)."""
-    return {
-        "mean": float(np.mean(accuracies)),
-        "deviation": float(np.std(accuracies)),
-        "values": list(accuracies),
-    }
