@@ -1,5 +1,7 @@
 """Evaluates trained models on a labelled split and writes predictions, metrics and a report.
 
+  python -m vit_sentiment.evaluate -m ViT_L16 -b 5agree --root=dataset
+  python -m vit_sentiment.evaluate -b 5agree --predictions=mine.csv --compare ours.csv theirs.csv
   python -m vit_sentiment.evaluate --workdir=runs/demo/train --data=runs/demo/data/distilled
   python -m vit_sentiment.evaluate --weights=model.npz --data=photos.csv --out=runs/evaluation
   python -m vit_sentiment.evaluate --workdir=runs/small,runs/b32 --data=tweets
@@ -9,6 +11,9 @@ folder of photos for each class. A student of a text teacher is scored against h
 teacher beside it. Several workdirs are compared: a folder of seed-* workdirs, or workdirs that
 differ in nothing but their seed, are one system with mean and deviation; every two systems are
 tested against each other on the same photos.
+
+With --benchmark models and files of predictions are scored on the original's benchmarks, by its
+protocol and beside what was published; several models are tested against each other.
 """
 
 import dataclasses
@@ -27,8 +32,39 @@ WORKDIR = flags.DEFINE_multi_string(
     None,
     "Workdir of a training run, or a folder of seed-* workdirs; several with commas between.",
 )
-WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
-DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.", required=True)
+WEIGHTS = flags.DEFINE_string("weights", None, "A weight file instead of a workdir.")
+MODEL = flags.DEFINE_list(
+    "model",
+    [],
+    "For benchmarks: names, NAME=FILE, weight files or workdirs, with commas between.",
+    short_name="m",
+)
+DATA = flags.DEFINE_string("data", None, "Dataset, table or folder of photos.")
+BENCHMARK = flags.DEFINE_list(
+    "benchmark",
+    [],
+    "Names of benchmarks with commas between, or all: the six of the original.",
+    short_name="b",
+)
+ROOT = flags.DEFINE_string("root", "dataset", "Benchmarks: the original's dataset/ folder.")
+PREDICTIONS = flags.DEFINE_multi_string(
+    "predictions", [], "File of predictions for the benchmark, of any system."
+)
+COMPARE = flags.DEFINE_string(
+    "compare", None, "Two systems to test against each other: files of predictions or models, A B."
+)
+REPRODUCE = flags.DEFINE_bool(
+    "reproduce", False, "Exit with 1 unless every published cell is within 0.1 point."
+)
+FORMAT = flags.DEFINE_enum(
+    "format",
+    "ours",
+    ["ours", "original"],
+    "Of the predictions on benchmarks: the original's has no paths.",
+)
+JSON = flags.DEFINE_string("json", None, "Benchmarks: file for all figures.")
+CSV = flags.DEFINE_string("csv", None, "Benchmarks: file for the table.")
+HTML = flags.DEFINE_string("html", None, "Benchmarks: file for the report.")
 DATA_DIR = flags.DEFINE_string("data_dir", "runs/data", "Where datasets are found by name.")
 SPLIT = flags.DEFINE_string("split", None, "Split of a dataset (default: test, or the only one).")
 IMAGES = flags.DEFINE_string("images", None, "Folder that a table's paths are relative to.")
@@ -57,7 +93,18 @@ REPORT_IMAGES = flags.DEFINE_bool(
 flags.adopt_module_key_flags(weight_flags)
 
 
-def main() -> None:
+def main(*words: str) -> None:
+    if BENCHMARK.value:
+        _benchmarks(words)
+    elif DATA.value is None:
+        raise UserError("give --data or --benchmark; see --help")
+    elif words or MODEL.value or PREDICTIONS.value or COMPARE.value or REPRODUCE.value:
+        raise UserError("--model, --predictions, --compare and --reproduce need --benchmark")
+    else:
+        _data()
+
+
+def _data() -> None:
     workdirs = [name for text in WORKDIR.value or [] for name in text.split(",") if name]
     if bool(workdirs) == (WEIGHTS.value is not None):
         raise UserError("give either --workdir or --weights")
@@ -138,6 +185,82 @@ def _several(systems, names, source, settings, problems) -> None:
         print()
         print_table(*comparison_report.pairs(compared))
     print(f"report: {out / REPORT_FILE}")
+
+
+def _benchmarks(words) -> None:
+    """Models and files of predictions on benchmarks, by the original's protocol."""
+    import jax
+
+    from input_pipeline import benchmarks
+    from vit_sentiment.evaluation import comparison_report, suite, suite_run
+    from vit_sentiment.reporting.terminal import print_table
+    from vit_sentiment.runtime import accelerator
+
+    accelerator.prepare()
+    names = suite_run.expand(BENCHMARK.value)
+    compared = _compared(words)
+    systems = [*MODEL.value, *_split_workdirs(), *([WEIGHTS.value] if WEIGHTS.value else [])]
+    systems += [*PREDICTIONS.value, *compared]
+    predictions = [name for name in systems if suite_run.is_predictions(name)]
+    models = [name for name in systems if name not in predictions]
+    if not systems:
+        raise UserError("give --model, --workdir, --weights or --predictions; see --help")
+    devices = jax.local_device_count()
+
+    def open_benchmark(name, problems):
+        return benchmarks.open_benchmark(name, ROOT.value, images=IMAGES.value, problems=problems)
+
+    results = suite_run.run_models(
+        dict.fromkeys(models),
+        names,
+        load=_load,
+        open_benchmark=open_benchmark,
+        out=pathlib.Path(OUT.value or "runs/benchmarks"),
+        batch_size=-(-BATCH_SIZE.value // devices) * devices,
+        on_error=ON_ERROR.value,
+        file_format=FORMAT.value,
+    )
+    results += suite_run.read_predictions(dict.fromkeys(predictions), names, open_benchmark)
+    pairs = suite_run.pairs(results, open_benchmark)
+    print_table(*suite.table(results))
+    for benchmark, tests in pairs.items():
+        print(f"\n{benchmark}")
+        print_table(*comparison_report.pairs({"pairs": tests}))
+    if JSON.value:
+        suite_run.write_json(JSON.value, results, pairs)
+    if CSV.value:
+        suite_run.write_csv(CSV.value, suite.table(results))
+    if HTML.value:
+        suite_run.write_html(HTML.value, results, pairs)
+    if REPRODUCE.value:
+        cells, reproduced = suite.reproduction(results)
+        print()
+        print_table(*cells)
+        if not reproduced:
+            raise UserError(
+                "not reproduced: "
+                + (
+                    "a published cell differs by more than 0.1 point"
+                    if cells[1]
+                    else "nothing was published of these models on these benchmarks"
+                )
+            )
+
+
+def _compared(words) -> list[str]:
+    """The two systems of `--compare A B` or `--compare=A,B`."""
+    if COMPARE.value is None:
+        if words:
+            raise UserError(f"unexpected argument {words[0]!r}; options are written --name=value")
+        return []
+    names = [*COMPARE.value.split(","), *words]
+    if len(names) != 2:
+        raise UserError(f"--compare: expected two systems, A B, found {' '.join(names)}")
+    return names
+
+
+def _split_workdirs() -> list[str]:
+    return [part for value in WORKDIR.value or [] for part in value.split(",")]
 
 
 @functools.lru_cache(maxsize=1)  # Several models may not fit into memory together.
@@ -225,4 +348,4 @@ def _usual_place(name, source) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, arguments=("SYSTEM...",))

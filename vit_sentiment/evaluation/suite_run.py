@@ -1,11 +1,15 @@
 """Running models over benchmarks, and the files that come out of it."""
 
 import csv
+import difflib
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
+from input_pipeline import benchmarks
 from input_pipeline.problems import Problems
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import comparison_report, judge, prediction_files, suite
@@ -13,16 +17,45 @@ from vit_sentiment.evaluation.suite import Scored
 from vit_sentiment.inference.model import Model
 from vit_sentiment.reporting import html, manifest
 from vit_sentiment.runtime import files
+from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
+ORIGINAL_SUITE = (
+    "5agree",
+    "4agree",
+    "3agree",
+    "twitter_testing_2",
+    "emotion_ROI_test",
+    "FI_complete",
+)
+"""The benchmarks that the original's README offers; `all` stands for them."""
 PREDICTIONS_FOLDER = "predictions"
 FORMATS = ("ours", "original")
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """Benchmarks by name, `all` being those of the original; each once, in the order given.
+
+    Raises:
+      UserError: a name is unknown.
+    """
+    expanded = [n for name in names for n in (ORIGINAL_SUITE if name == "all" else [name])]
+    for name in expanded:
+        if name not in benchmarks.names():
+            near = difflib.get_close_matches(name, benchmarks.names(), 3, 0.0)
+            raise UserError(f"--benchmark={name}: unknown; nearest: {', '.join(near)}")
+    return list(dict.fromkeys(expanded))
+
+
+def is_predictions(name: str) -> bool:
+    """Whether a system is a file of predictions, by its ending."""
+    return "=" not in name and pathlib.Path(name).suffix in (".csv", ".tsv", ".parquet")
 
 
 def system_name(model: str) -> str:
     """How a model is named in tables and files: NAME of NAME=FILE, the last part of a path."""
     name, separator, _ = model.partition("=")
-    return name if separator else pathlib.Path(model).name
+    return name if separator else pathlib.Path(model).name or model
 
 
 def predictions_file(system: str, benchmark: str) -> str:
@@ -31,8 +64,8 @@ def predictions_file(system: str, benchmark: str) -> str:
 
 
 def run_models(
-    models: Sequence[str],
-    benchmarks: Sequence[str],
+    models: Iterable[str],
+    names: Sequence[str],
     *,
     load: Callable[[str], Model],
     open_benchmark: Callable[[str, Problems], Source],
@@ -46,6 +79,7 @@ def run_models(
 
     Args:
       models: names, files or workdirs; one is in memory at a time.
+      names: of the benchmarks.
       load, open_benchmark: by these names.
       file_format: `ours` or `original`.
       file_name: of the predictions of a single model and benchmark, instead of the usual one.
@@ -53,7 +87,7 @@ def run_models(
     results = []
     for name in models:
         model = load(name)
-        for benchmark in benchmarks:
+        for benchmark in names:
             problems = Problems(on_error)
             source = open_benchmark(benchmark, problems)
             judge.check_classes(model, source)
@@ -69,6 +103,34 @@ def run_models(
             problems.write(path.with_suffix(".problems.csv"))
             results.append(suite.score(system, benchmark, source, predicted))
     return results
+
+
+def read_predictions(
+    paths: Iterable[str],
+    names: Sequence[str],
+    open_benchmark: Callable[[str, Problems], Source],
+) -> list[Scored]:
+    """Scores files of predictions, each of which must be for every one of the benchmarks."""
+    results = []
+    for path in paths:
+        for benchmark in names:
+            source = open_benchmark(benchmark, Problems("skip"))
+            probs = prediction_files.read(path, source.index["id"].to_list())
+            readable = np.ones(len(source), np.bool_)
+            found = judge.Predictions(probs, readable)
+            results.append(suite.score(path, benchmark, source, found))
+    return results
+
+
+def pairs(
+    results: Sequence[Scored], open_benchmark: Callable[[str, Problems], Source]
+) -> dict[str, Any]:
+    """Paired tests between every two systems of each benchmark; without pairs it is left out."""
+    return {
+        benchmark: suite.compare(scored, open_benchmark(benchmark, Problems("skip")))
+        for benchmark, scored in suite.by_benchmark(results).items()
+        if len(scored) > 1
+    }
 
 
 def write_json(path: str, results: Sequence[Scored], pairs: dict[str, Any]) -> None:
@@ -91,7 +153,7 @@ def write_csv(path: str, table: suite.Table) -> None:
 
 def write_html(path: str, results: Sequence[Scored], pairs: dict[str, Any]) -> None:
     """One self-contained page: our figures, the paired tests, and all that was published."""
-    benchmarks = list(dict.fromkeys(result.benchmark for result in results))
+    names = list(dict.fromkeys(result.benchmark for result in results))
     parts = [
         html.paragraph(
             "Benchmarks of negative and positive photos: the neutral probability is dropped, the "
@@ -105,7 +167,7 @@ def write_html(path: str, results: Sequence[Scored], pairs: dict[str, Any]) -> N
             html.heading(f"Differences on {benchmark}"),
             html.table(*comparison_report.pairs({"pairs": tests})),
         ]
-    header, rows = suite.others(benchmarks)
+    header, rows = suite.others(names)
     parts += [html.heading("Published"), html.table(header, rows)]
     parts += [
         html.heading("Made from"),
