@@ -1,4 +1,4 @@
-"""Every way to come by weights: an `.npz` file, the workdir of a run, a Hugging Face folder.
+"""Every way to come by weights: an `.npz` or Keras file, a run's workdir, a Hugging Face folder.
 
 Two verbs, never one: `restore` takes everything and refuses what does not fit; `initialise` takes
 the backbone alone, resizes the positions and makes a fresh head.
@@ -11,7 +11,7 @@ import pathlib
 import jax
 import numpy as np
 
-from checkpoints import google_npz, huggingface, orbax_store, positions, trees
+from checkpoints import google_npz, hdf5, huggingface, keras_h5, orbax_store, positions, trees
 from checkpoints.described import Described, ask_for
 from vit_sentiment.models.classifier import Params, abstract_params, init_params
 from vit_sentiment.models.description import ModelDescription
@@ -53,6 +53,8 @@ def read(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
+    mask: tuple[float, ...] | None = None,
+    input_range: tuple[float, float] | None = None,
     fallback_heads: int | None = None,
 ) -> Weights:
     """Reads weights without asking whether they are complete.
@@ -60,24 +62,29 @@ def read(
     Args:
       name: a file or folder.
       checkpoint: of a workdir: `best`, `latest` or a step.
-      gelu, num_heads, image_size, fallback_heads: of an `.npz` file that does not tell; see
-        `google_npz.read_described`.
+      gelu: of an `.npz` file that does not tell; see `google_npz.read_described`.
+      num_heads, image_size, fallback_heads: of a file that does not tell.
+      mask, input_range: of a Keras file that does not tell; see `keras_h5.read`.
 
     Raises:
       UserError: nothing readable is there.
     """
     path = pathlib.Path(name)
-    if not path.is_dir():
-        described, flat = google_npz.read_described(
-            path,
-            gelu=gelu,
-            num_heads=num_heads,
-            image_size=image_size,
-            fallback_heads=fallback_heads,
-        )
-        return Weights(described, flat, str(path))
-    if gelu or num_heads or image_size:
-        raise UserError(f"{path}: a folder tells GELU, heads and image size itself")
+    if path.is_dir():
+        if gelu or num_heads or image_size or mask or input_range:
+            raise UserError(f"{path}: a folder tells what its model is itself; no flag can")
+        return _read_folder(path, checkpoint)
+    hints = {"num_heads": num_heads, "image_size": image_size, "fallback_heads": fallback_heads}
+    if path.suffix in hdf5.SUFFIXES or hdf5.is_hdf5(path):
+        if gelu == "tanh":
+            raise UserError(f"{path}: --gelu=tanh contradicts the file: vit-keras' is exact")
+        return Weights(*keras_h5.read(path, mask=mask, input_range=input_range, **hints), str(path))
+    if mask or input_range:
+        raise UserError(f"{path}: --mask and --input_range are for Keras files alone")
+    return Weights(*google_npz.read_described(path, gelu=gelu, **hints), str(path))
+
+
+def _read_folder(path: pathlib.Path, checkpoint: str) -> Weights:
     if (path / orbax_store.DESCRIPTION_FILE).exists():
         step, described, params = orbax_store.read_workdir(path, checkpoint)
         return Weights(described, trees.flatten(params), f"{path} step {step}", step)
@@ -96,14 +103,22 @@ def restore(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
+    mask: tuple[float, ...] | None = None,
+    input_range: tuple[float, float] | None = None,
 ) -> Restored:
-    """Reads everything.
+    """Reads everything; the arguments are those of `read`.
 
     Raises:
       UserError: see `read`; or arrays are missing, unexpected or mis-shaped.
     """
     weights = read(
-        name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
+        name,
+        checkpoint=checkpoint,
+        gelu=gelu,
+        num_heads=num_heads,
+        image_size=image_size,
+        mask=mask,
+        input_range=input_range,
     )
     params = google_npz.complete(weights.flat, weights.described.description, str(name))
     return Restored(weights.described, params, weights.source, weights.step)

@@ -239,6 +239,37 @@ def _described_by_shapes(
     gelu: str | None,
 ) -> Described:
     shapes = {name: np.shape(value) for name, value in flat.items()}
+    description = description_from_shapes(
+        path, shapes, num_heads=num_heads, image_size=image_size, gelu=gelu or "tanh"
+    )
+    kind, assumed, unknown = _conventions(flat, description, gelu)
+    if description.classes:
+        assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
+    height, width = description.image_size
+    derived = (
+        f"sizes, patch and heads from shapes; {description.num_layers} blocks",
+        f"image size {height}x{width} from {math.prod(description.grid)} positions",
+    )
+    return Described(kind, description, derived, assumed, unknown)
+
+
+def description_from_shapes(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    num_heads: int | None,
+    image_size: tuple[int, int] | None,
+    gelu: str,
+) -> ModelDescription:
+    """The description that shapes of arrays under released names imply.
+
+    Args:
+      num_heads: needed where attention kernels are matrices.
+      image_size: needed where the positions are not a square grid.
+
+    Raises:
+      UserError: one of the two is needed, or there are no encoder blocks.
+    """
     blocks = [(int(m[2]), m[3], shapes[m[0]]) for m in map(_BLOCK.fullmatch, shapes) if m]
     if not blocks:
         keys = ", ".join(sorted(shapes)[:_MOST_KEYS]) or "none"
@@ -267,8 +298,8 @@ def _described_by_shapes(
     table = shapes.get(positions.NAME, ())
     slots = table[1] if len(table) == 3 else 1
     # A square grid and one more: the class token's slot, though the token itself is lost.
-    class_token = "cls" in flat or (not _is_square(slots) and _is_square(slots - 1))
-    attention_pooling = any(name.startswith("MAPHead_0/") for name in flat)
+    class_token = "cls" in shapes or (not _is_square(slots) and _is_square(slots - 1))
+    attention_pooling = any(name.startswith("MAPHead_0/") for name in shapes)
     tokens = max(1, slots - class_token)
     if image_size is None:
         side = math.isqrt(tokens)
@@ -283,7 +314,7 @@ def _described_by_shapes(
     three = output == 3
     numbers = {layer for layer, _, _ in blocks}
     try:
-        description = ModelDescription(
+        return ModelDescription(
             image_size=image_size,
             patch_size=patch,
             hidden_size=hidden,
@@ -291,7 +322,7 @@ def _described_by_shapes(
             num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
             num_heads=heads,
             mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
-            gelu=gelu or "tanh",
+            gelu=gelu,
             class_token=class_token,
             pooling="map" if attention_pooling else "cls" if class_token else "mean",
             representation_size=pre_logits or None,
@@ -301,14 +332,6 @@ def _described_by_shapes(
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    kind, assumed, unknown = _conventions(flat, description, gelu)
-    derived = (
-        f"sizes, patch and heads from shapes; {description.num_layers} blocks",
-        f"image size {image_size[0]}x{image_size[1]} from {tokens} positions",
-    )
-    if three:
-        assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
-    return Described(kind, description, derived, assumed, unknown)
 
 
 def _conventions(
@@ -355,7 +378,7 @@ def check(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> 
     trees.check(to_disk_names(found), to_disk_names(expected), where)
 
 
-def _with_heads(flat: Mapping[str, np.ndarray], d: ModelDescription) -> trees.Flat:
+def with_heads(flat: Mapping[str, np.ndarray], d: ModelDescription) -> trees.Flat:
     """Attention kernels stored as matrices get their head axis; elements keep their order."""
     heads, width = d.num_heads, d.hidden_size // d.num_heads
     shapes = {
@@ -392,4 +415,4 @@ def read_described(
     if num_heads is None and any(v.ndim < 3 for k, v in flat.items() if k.endswith("query/kernel")):
         num_heads = fallback_heads
     described = describe(path, flat, gelu=gelu, num_heads=num_heads, image_size=image_size)
-    return described, to_memory_names(_with_heads(flat, described.description))
+    return described, to_memory_names(with_heads(flat, described.description))
