@@ -6,8 +6,8 @@
       runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
       and, for a model with a head, `logits` (`probs` where the model masks them)
 
-FILE is an .npz checkpoint in Google's or big_vision's layout, a Hugging Face folder (SigLIP) or the
-workdir of a training run.
+FILE is an .npz checkpoint in Google's or big_vision's layout, a Keras .h5 of vit-keras, a Hugging
+Face folder (ViT, SigLIP) or the workdir of a training run.
 """
 
 from absl import flags
@@ -19,6 +19,8 @@ FORWARD = flags.DEFINE_string("forward", None, "Images .npy: float32 [N, H, W, 3
 OUT = flags.DEFINE_string("out", None, "Where --forward writes its .npz.")
 GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the file cannot tell.")
 NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the file cannot tell.")
+MASK = flags.DEFINE_string("mask", None, "Of a k-fold .h5 of weights alone, as in 1,1e-7,1.")
+INPUT_RANGE = flags.DEFINE_string("input_range", None, "LOW,HIGH of an .h5, if not -1,1.")
 IMAGE_SIZE = flags.DEFINE_string(
     "image_size", None, "HEIGHTxWIDTH in pixels, where the file cannot tell."
 )
@@ -46,6 +48,8 @@ def _read(file: str):
         gelu=GELU.value,
         num_heads=NUM_HEADS.value,
         image_size=startup.size(IMAGE_SIZE),
+        mask=startup.numbers(MASK, 3),
+        input_range=startup.numbers(INPUT_RANGE, 2),
     )
     return restored.described, restored.params
 

@@ -30,6 +30,8 @@ WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdi
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
 GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
 NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
+MASK = flags.DEFINE_string("mask", None, "Of a k-fold .h5 of weights alone, as in 1,1e-7,1.")
+INPUT_RANGE = flags.DEFINE_string("input_range", None, "LOW,HIGH of an .h5, if not -1,1.")
 IMAGE_SIZE = flags.DEFINE_string(
     "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
 )
@@ -149,6 +151,8 @@ def _load(name):
         gelu=GELU.value,
         num_heads=NUM_HEADS.value,
         image_size=startup.size(IMAGE_SIZE),
+        mask=startup.numbers(MASK, 3),
+        input_range=startup.numbers(INPUT_RANGE, 2),
     )
 
 
