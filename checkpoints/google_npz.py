@@ -239,9 +239,12 @@ def _described_by_shapes(
     gelu: str | None,
 ) -> Described:
     shapes = {name: np.shape(value) for name, value in flat.items()}
-    description = description_from_shapes(
-        path, shapes, num_heads=num_heads, image_size=image_size, gelu=gelu or "tanh"
-    )
+    try:
+        description = description_from_shapes(
+            shapes, num_heads=num_heads, image_size=image_size, gelu=gelu or "tanh"
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     kind, assumed, unknown = _conventions(flat, description, gelu)
     if description.classes:
         assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
@@ -254,7 +257,6 @@ def _described_by_shapes(
 
 
 def description_from_shapes(
-    path: str | os.PathLike[str],
     shapes: Mapping[str, tuple[int, ...]],
     *,
     num_heads: int | None,
@@ -276,7 +278,7 @@ def description_from_shapes(
         if len(shapes) > _MOST_KEYS:
             keys += f" and {len(shapes) - _MOST_KEYS} more"
         raise UserError(
-            f"{path}: not a ViT checkpoint: expected encoder blocks such as "
+            "not a ViT checkpoint: expected encoder blocks such as "
             f"Transformer/encoderblock_0/LayerNorm_0/scale, found: {keys}"
         )
     # One wrong array must not hide the others: sizes are decided by the majority, then every
@@ -289,7 +291,7 @@ def description_from_shapes(
     if not heads:
         if num_heads is None:
             raise UserError(
-                f"{path}: the number of heads is not in the file (its attention kernels are "
+                "the number of heads is not in the file (its attention kernels are "
                 "matrices); pass --num_heads"
             )
         heads = num_heads
@@ -305,7 +307,7 @@ def description_from_shapes(
         side = math.isqrt(tokens)
         if not _is_square(tokens):
             raise UserError(
-                f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
+                f"{tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
                 "(in a config: init_image_size)"
             )
         image_size = (side * patch, side * patch)
@@ -313,25 +315,22 @@ def description_from_shapes(
     output = _width(shapes, "head_out" if head_hidden else "head")
     three = output == 3
     numbers = {layer for layer, _, _ in blocks}
-    try:
-        return ModelDescription(
-            image_size=image_size,
-            patch_size=patch,
-            hidden_size=hidden,
-            # A gap is a missing block, but a wild number is a wrong name.
-            num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
-            num_heads=heads,
-            mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
-            gelu=gelu,
-            class_token=class_token,
-            pooling="map" if attention_pooling else "cls" if class_token else "mean",
-            representation_size=pre_logits or None,
-            head_hidden=head_hidden or None,
-            num_classes=output,
-            classes=ModelDescription.classes if three else (),
-        )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    return ModelDescription(
+        image_size=image_size,
+        patch_size=patch,
+        hidden_size=hidden,
+        # A gap is a missing block, but a wild number is a wrong name.
+        num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
+        num_heads=heads,
+        mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
+        gelu=gelu,
+        class_token=class_token,
+        pooling="map" if attention_pooling else "cls" if class_token else "mean",
+        representation_size=pre_logits or None,
+        head_hidden=head_hidden or None,
+        num_classes=output,
+        classes=ModelDescription.classes if three else (),
+    )
 
 
 def _conventions(

@@ -63,6 +63,16 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         raise UserError(f"{path}: damaged or unsupported HDF5 file: {reason}") from error
 
 
+def member(group: h5py.Group, name: str) -> h5py.Group | None:
+    """A group in a group, which must not be a link to elsewhere; None where there is none."""
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink) or not isinstance(group[name], h5py.Group):
+        raise UserError(f"{name}: expected a group, found a link or data")
+    return group[name]
+
+
 def contents(group: h5py.Group, *, leave_out: Collection[str] = ()) -> Contents:
     """Lists what is below a group, without its members named in `leave_out`.
 

@@ -63,14 +63,14 @@ def read(
     with hdf5.opened(path) as file, _named(path):
         text = hdf5.text(file, "model_config")
         model = None if text is None else keras_config.parse(text)
-        found = hdf5.contents(file.get(WEIGHTS_GROUP, file), leave_out=("optimizer_weights",))
+        group = hdf5.member(file, WEIGHTS_GROUP) or file
+        found = hdf5.contents(group, leave_out=("optimizer_weights",))
         names, problems = keras_names.released(found.arrays)
         shapes = {name: found.arrays[theirs].shape for name, theirs in names.items()}
         if not any(name.startswith("Transformer/encoderblock_") for name in shapes):
             raise UserError(_no_blocks(found))
         heads, heads_source = _heads(shapes, model, num_heads, fallback_heads)
         description = google_npz.description_from_shapes(
-            "its shapes",
             shapes,
             num_heads=heads,
             image_size=(model and model.image_size) or image_size,

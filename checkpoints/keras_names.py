@@ -93,10 +93,10 @@ def misfits(
     description: ModelDescription,
 ) -> list[str]:
     """What is missing, unexpected or mis-shaped, under Keras' names."""
-    layout = layout(description)
-    expected = {name for _, _, name, _ in layout}
+    rows = layout(description)
+    expected = {name for _, _, name, _ in rows}
     problems = [f"unexpected: {names[n]} {s}" for n, s in shapes.items() if n not in expected]
-    for _, keras, name, shape in layout:
+    for _, keras, name, shape in rows:
         if name not in shapes:
             problems.append(f"missing: {keras} {shape}")
         elif shapes[name] != shape:
