@@ -108,12 +108,9 @@ def _compare(model, other, out: str) -> dict[str, float]:
 
     d = model.description
     images = np.random.default_rng(0).uniform(*d.input_range, (IMAGES, *d.image_size, 3))
-    results = [
-        jax.jit(lambda params, batch, d=m.description: outputs(d, params, batch))(
-            jax.device_put(m.params), images.astype(np.float32)
-        )
-        for m in (model, other)
-    ]
+    images = images.astype(np.float32)
+    run = jax.jit(outputs, static_argnums=0)
+    results = [run(m.description, jax.device_put(m.params), images) for m in (model, other)]
     differences = {
         name: float(np.max(np.abs(np.asarray(results[0][name]) - results[1][name])))
         for name in ("features", "probs")

@@ -295,9 +295,11 @@ def test_huge_claims_are_not_believed(copy):
 def named_shapes(file, wide):
     rows = []
     file.visititems(
-        lambda n, item: rows.append((0, n, tuple(wide if s == 48 else s for s in item.shape)))
-        if isinstance(item, h5py.Dataset)
-        else None
+        lambda n, item: (
+            rows.append((0, n, tuple(wide if s == 48 else s for s in item.shape)))
+            if isinstance(item, h5py.Dataset)
+            else None
+        )
     )
     return rows
 
