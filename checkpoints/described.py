@@ -3,6 +3,7 @@
 import dataclasses
 
 from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,33 @@ class Described:
     unknown: tuple[str, ...] = ()
 
 
+_FLAGS = {"output_mask": "mask"}
+"""Flags that are not called like the field they give."""
+
+_IN_TRAINING_ALONE = ("dropout", "stochastic_depth")
+"""Fields that change nothing about what the weights compute."""
+
+
 def ask_for(described: Described) -> str:
     """What the user must tell of a file that does not."""
-    flags = ", ".join(f"--{name}" for name in described.unknown)
+    flags = ", ".join(f"--{_FLAGS.get(name, name)}" for name in described.unknown)
     return f"the file cannot tell {', '.join(described.unknown)}; pass {flags}"
+
+
+def refuse_loss(description: ModelDescription, kept: ModelDescription, kind: str) -> None:
+    """Raises one UserError that names every fact about the outputs that a kind of file would lose.
+
+    Args:
+      kept: what a reader of such a file would take the model for.
+    """
+    lost = []
+    for field in dataclasses.fields(description):
+        is_, becomes = getattr(description, field.name), getattr(kept, field.name)
+        if is_ == becomes or field.name in _IN_TRAINING_ALONE:
+            continue
+        if field.name == "calibration":
+            lost.append("the calibration has no place there")
+        else:
+            lost.append(f"{field.name} {is_} would be read as {becomes}")
+    if lost:
+        raise UserError(f"{kind} cannot hold this model: {'; '.join(lost)}")

@@ -1,5 +1,5 @@
-"""Every way to come by weights: an `.npz` file, the workdir of a run, a Hugging Face folder, or the
-name of a public checkpoint.
+"""Every way to come by weights: an `.npz` or Keras file, a run's workdir, a Hugging Face folder, or
+the name of a public checkpoint.
 
 Two verbs, never one: `restore` takes everything and refuses what does not fit; `initialise` takes
 the backbone alone, resizes the positions and makes a fresh head.
@@ -15,15 +15,18 @@ import numpy as np
 from checkpoints import (
     download,
     google_npz,
+    hdf5,
     huggingface,
+    keras_h5,
     orbax_store,
     positions,
+    published,
     releases,
     trees,
 )
 from checkpoints.described import Described, ask_for
 from vit_sentiment.models.classifier import Params, abstract_params, init_params
-from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.models.description import ModelDescription, sizes
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
 
@@ -62,31 +65,43 @@ def read(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
+    mask: tuple[float, ...] | None = None,
+    input_range: tuple[float, float] | None = None,
     fallback_heads: int | None = None,
 ) -> Weights:
     """Reads weights without asking whether they are complete.
 
     Args:
-      name: a file or folder, or the name of a public checkpoint, which is fetched.
+      name: a file or folder; or the name of a public checkpoint, which is fetched; or NAME=FILE,
+        which takes the original's facts about the model NAME for the file.
       checkpoint: of a workdir: `best`, `latest` or a step.
-      gelu, num_heads, image_size, fallback_heads: of an `.npz` file that does not tell; see
-        `google_npz.read_described`.
+      gelu: of an `.npz` file that does not tell; see `google_npz.read_described`.
+      num_heads, image_size, fallback_heads: of a file that does not tell.
+      mask, input_range: of a Keras file that does not tell; see `keras_h5.read`.
 
     Raises:
       UserError: nothing readable is there.
     """
-    path = _locate(name)
-    if not path.is_dir():
-        described, flat = google_npz.read_described(
-            path,
-            gelu=gelu,
-            num_heads=num_heads,
-            image_size=image_size,
-            fallback_heads=fallback_heads,
-        )
+    path, model = _locate(name)
+    if path.is_dir():
+        if gelu or num_heads or image_size or mask or input_range:
+            raise UserError(f"{path}: a folder tells what its model is itself; no flag can")
+        return _read_folder(path, checkpoint)
+    hints = {"num_heads": num_heads, "image_size": image_size, "fallback_heads": fallback_heads}
+    if path.suffix in hdf5.SUFFIXES or hdf5.is_hdf5(path):
+        if gelu == "tanh":
+            raise UserError(f"{path}: --gelu=tanh contradicts the file: vit-keras' is exact")
+        input_range = input_range or (model and model.input_range)
+        described, flat = keras_h5.read(path, mask=mask, input_range=input_range, **hints)
+        if model is not None:
+            _compare_with_published(described.description, model, path)
         return Weights(described, flat, str(path))
-    if gelu or num_heads or image_size:
-        raise UserError(f"{path}: a folder tells GELU, heads and image size itself")
+    if mask or input_range:
+        raise UserError(f"{path}: --mask and --input_range are for Keras files alone")
+    return Weights(*google_npz.read_described(path, gelu=gelu, **hints), str(path))
+
+
+def _read_folder(path: pathlib.Path, checkpoint: str) -> Weights:
     if (path / orbax_store.DESCRIPTION_FILE).exists():
         step, described, params = orbax_store.read_workdir(path, checkpoint)
         return Weights(described, trees.flatten(params), f"{path} step {step}", step)
@@ -98,16 +113,29 @@ def read(
     )
 
 
-def _locate(name: str | os.PathLike[str]) -> pathlib.Path:
-    path = pathlib.Path(name)
+def _locate(name: str | os.PathLike[str]) -> tuple[pathlib.Path, published.Model | None]:
+    """The file or folder, and which of the original's models it is, if the name says so."""
+    path, text = pathlib.Path(name), os.fspath(name)
     if path.exists():
-        return path
-    if os.fspath(name) in {release.name for release in releases.RELEASES}:
-        return download.fetch(releases.find(os.fspath(name)))
+        return path, None
+    label, separator, file = text.partition("=")
+    if separator and pathlib.Path(file).exists():
+        return pathlib.Path(file), published.MODELS.get(label)
+    if text in {release.name for release in releases.RELEASES}:
+        return download.fetch(releases.find(text)), published.MODELS.get(text)
     raise UserError(
         f"{name}: no such file or folder, nor the name of a public checkpoint (python -m "
         "checkpoints.zoo lists them)"
     )
+
+
+def _compare_with_published(
+    description: ModelDescription, model: published.Model, path: pathlib.Path
+) -> None:
+    wanted = {**sizes(model.variant), "image_size": (model.image_size,) * 2}
+    for name, value in wanted.items():
+        if (found := getattr(description, name)) != value:
+            say(f"warning: {path}: {model.name} is published with {name} {value}, found {found}")
 
 
 def restore(
@@ -117,14 +145,22 @@ def restore(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
+    mask: tuple[float, ...] | None = None,
+    input_range: tuple[float, float] | None = None,
 ) -> Restored:
-    """Reads everything.
+    """Reads everything; the arguments are those of `read`.
 
     Raises:
       UserError: see `read`; or arrays are missing, unexpected or mis-shaped.
     """
     weights = read(
-        name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
+        name,
+        checkpoint=checkpoint,
+        gelu=gelu,
+        num_heads=num_heads,
+        image_size=image_size,
+        mask=mask,
+        input_range=input_range,
     )
     params = google_npz.complete(weights.flat, weights.described.description, str(name))
     return Restored(weights.described, params, weights.source, weights.step)

@@ -239,13 +239,46 @@ def _described_by_shapes(
     gelu: str | None,
 ) -> Described:
     shapes = {name: np.shape(value) for name, value in flat.items()}
+    try:
+        description = description_from_shapes(
+            shapes, num_heads=num_heads, image_size=image_size, gelu=gelu or "tanh"
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    kind, assumed, unknown = _conventions(flat, description, gelu)
+    if description.classes:
+        assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
+    height, width = description.image_size
+    derived = (
+        f"sizes, patch and heads from shapes; {description.num_layers} blocks",
+        f"image size {height}x{width} from {math.prod(description.grid)} positions",
+    )
+    return Described(kind, description, derived, assumed, unknown)
+
+
+def description_from_shapes(
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    num_heads: int | None,
+    image_size: tuple[int, int] | None,
+    gelu: str,
+) -> ModelDescription:
+    """The description that shapes of arrays under released names imply.
+
+    Args:
+      num_heads: needed where attention kernels are matrices.
+      image_size: needed where the positions are not a square grid.
+
+    Raises:
+      UserError: one of the two is needed, or there are no encoder blocks.
+    """
     blocks = [(int(m[2]), m[3], shapes[m[0]]) for m in map(_BLOCK.fullmatch, shapes) if m]
     if not blocks:
         keys = ", ".join(sorted(shapes)[:_MOST_KEYS]) or "none"
         if len(shapes) > _MOST_KEYS:
             keys += f" and {len(shapes) - _MOST_KEYS} more"
         raise UserError(
-            f"{path}: not a ViT checkpoint: expected encoder blocks such as "
+            "not a ViT checkpoint: expected encoder blocks such as "
             f"Transformer/encoderblock_0/LayerNorm_0/scale, found: {keys}"
         )
     # One wrong array must not hide the others: sizes are decided by the majority, then every
@@ -258,7 +291,7 @@ def _described_by_shapes(
     if not heads:
         if num_heads is None:
             raise UserError(
-                f"{path}: the number of heads is not in the file (its attention kernels are "
+                "the number of heads is not in the file (its attention kernels are "
                 "matrices); pass --num_heads"
             )
         heads = num_heads
@@ -267,14 +300,14 @@ def _described_by_shapes(
     table = shapes.get(positions.NAME, ())
     slots = table[1] if len(table) == 3 else 1
     # A square grid and one more: the class token's slot, though the token itself is lost.
-    class_token = "cls" in flat or (not _is_square(slots) and _is_square(slots - 1))
-    attention_pooling = any(name.startswith("MAPHead_0/") for name in flat)
+    class_token = "cls" in shapes or (not _is_square(slots) and _is_square(slots - 1))
+    attention_pooling = any(name.startswith("MAPHead_0/") for name in shapes)
     tokens = max(1, slots - class_token)
     if image_size is None:
         side = math.isqrt(tokens)
         if not _is_square(tokens):
             raise UserError(
-                f"{path}: {tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
+                f"{tokens} positions are not a square grid; pass --image_size=HEIGHTxWIDTH "
                 "(in a config: init_image_size)"
             )
         image_size = (side * patch, side * patch)
@@ -282,33 +315,22 @@ def _described_by_shapes(
     output = _width(shapes, "head_out" if head_hidden else "head")
     three = output == 3
     numbers = {layer for layer, _, _ in blocks}
-    try:
-        description = ModelDescription(
-            image_size=image_size,
-            patch_size=patch,
-            hidden_size=hidden,
-            # A gap is a missing block, but a wild number is a wrong name.
-            num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
-            num_heads=heads,
-            mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
-            gelu=gelu or "tanh",
-            class_token=class_token,
-            pooling="map" if attention_pooling else "cls" if class_token else "mean",
-            representation_size=pre_logits or None,
-            head_hidden=head_hidden or None,
-            num_classes=output,
-            classes=ModelDescription.classes if three else (),
-        )
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    kind, assumed, unknown = _conventions(flat, description, gelu)
-    derived = (
-        f"sizes, patch and heads from shapes; {description.num_layers} blocks",
-        f"image size {image_size[0]}x{image_size[1]} from {tokens} positions",
+    return ModelDescription(
+        image_size=image_size,
+        patch_size=patch,
+        hidden_size=hidden,
+        # A gap is a missing block, but a wild number is a wrong name.
+        num_layers=max(numbers) + 1 if max(numbers) < 2 * len(numbers) else len(numbers),
+        num_heads=heads,
+        mlp_size=_most_common((s[-1] for _, k, s in blocks if k.endswith("Dense_0/kernel")), 1),
+        gelu=gelu,
+        class_token=class_token,
+        pooling="map" if attention_pooling else "cls" if class_token else "mean",
+        representation_size=pre_logits or None,
+        head_hidden=head_hidden or None,
+        num_classes=output,
+        classes=ModelDescription.classes if three else (),
     )
-    if three:
-        assumed = (*assumed, f"classes {', '.join(description.classes)} for three outputs")
-    return Described(kind, description, derived, assumed, unknown)
 
 
 def _conventions(
@@ -355,7 +377,7 @@ def check(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> 
     trees.check(to_disk_names(found), to_disk_names(expected), where)
 
 
-def _with_heads(flat: Mapping[str, np.ndarray], d: ModelDescription) -> trees.Flat:
+def with_heads(flat: Mapping[str, np.ndarray], d: ModelDescription) -> trees.Flat:
     """Attention kernels stored as matrices get their head axis; elements keep their order."""
     heads, width = d.num_heads, d.hidden_size // d.num_heads
     shapes = {
@@ -392,4 +414,4 @@ def read_described(
     if num_heads is None and any(v.ndim < 3 for k, v in flat.items() if k.endswith("query/kernel")):
         num_heads = fallback_heads
     described = describe(path, flat, gelu=gelu, num_heads=num_heads, image_size=image_size)
-    return described, to_memory_names(_with_heads(flat, described.description))
+    return described, to_memory_names(with_heads(flat, described.description))

@@ -6,8 +6,8 @@
       runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
       and, for a model with a head, `logits` (`probs` where the model masks them)
 
-FILE is an .npz checkpoint in Google's or big_vision's layout, a Hugging Face folder (SigLIP) or the
-workdir of a training run.
+FILE is an .npz checkpoint in Google's or big_vision's layout, a Keras .h5 of vit-keras, a Hugging
+Face folder (ViT, SigLIP) or the workdir of a training run.
 """
 
 from absl import flags

@@ -155,6 +155,16 @@ def read_workdir(workdir: pathlib.Path, checkpoint: str) -> tuple[int, Described
     return step, Described(f"workdir of a training run, step {step}", description, (told,)), params
 
 
+def write_workdir(
+    workdir: pathlib.Path, step: int, params: Params, description: ModelDescription
+) -> None:
+    """Makes a workdir that holds one checkpoint with the parameters alone."""
+    workdir.mkdir()
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(step, {"params": jax.tree.map(jax.numpy.asarray, params)})
+    files.write_json(workdir / DESCRIPTION_FILE, description.to_json())
+
+
 def restore_params(
     workdir: str | pathlib.Path, which: str, params: Tree, item: str = "params"
 ) -> tuple[int, Tree]:

@@ -20,6 +20,8 @@ NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights ca
 IMAGE_SIZE = flags.DEFINE_string(
     "image_size", None, "HEIGHTxWIDTH in pixels, where the weights cannot tell."
 )
+MASK = flags.DEFINE_string("mask", None, "Of a k-fold .h5 of weights alone, as in 1,1e-7,1.")
+INPUT_RANGE = flags.DEFINE_string("input_range", None, "LOW,HIGH of an .h5, if not -1,1.")
 
 
 def hints() -> dict[str, Any]:
@@ -29,4 +31,6 @@ def hints() -> dict[str, Any]:
         "gelu": GELU.value,
         "num_heads": NUM_HEADS.value,
         "image_size": startup.size(IMAGE_SIZE),
+        "mask": startup.numbers(MASK, 3),
+        "input_range": startup.numbers(INPUT_RANGE, 2),
     }

@@ -10,8 +10,8 @@ from vit_sentiment.runtime import startup
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = (
     "vit_sentiment.train", "vit_sentiment.evaluate", "vit_sentiment.calibrate",
-    "vit_sentiment.probe", "vit_sentiment.distill", "checkpoints.inspect", "checkpoints.zoo",
-    "input_pipeline.build",
+    "vit_sentiment.probe", "vit_sentiment.distill", "checkpoints.inspect", "checkpoints.convert",
+    "checkpoints.zoo", "input_pipeline.build",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
 TRAIN = ("--config=configs/demo.py", "--workdir=never-made")

@@ -49,8 +49,10 @@ def load(
     gelu: str | None = None,
     num_heads: int | None = None,
     image_size: tuple[int, int] | None = None,
+    mask: tuple[float, ...] | None = None,
+    input_range: tuple[float, float] | None = None,
 ) -> Model:
-    """Loads a model from an `.npz` file, the workdir of a training run or a Hugging Face folder.
+    """Loads a model from an `.npz` or Keras file, a run's workdir or a Hugging Face folder.
 
     Args:
       name: the file or folder.
@@ -58,12 +60,20 @@ def load(
       gelu: of a file that does not tell it: `tanh` or `exact`.
       num_heads: of a file that does not tell it.
       image_size: height and width that a file's positions are for, if they are not a square grid.
+      mask: factors on the probabilities, of a k-fold model's Keras file of weights alone.
+      input_range: what pixel values 0 and 255 become, of a Keras file; [-1, 1] without it.
 
     Raises:
       UserError: nothing usable is there, or a fact is missing that only the user can give.
     """
     restored = formats.restore(
-        name, checkpoint=checkpoint, gelu=gelu, num_heads=num_heads, image_size=image_size
+        name,
+        checkpoint=checkpoint,
+        gelu=gelu,
+        num_heads=num_heads,
+        image_size=image_size,
+        mask=mask,
+        input_range=input_range,
     )
     formats.require_known(restored.described, str(name))
     description = restored.described.description

@@ -8,6 +8,7 @@ field with a traceback; this module is why ours does not.
 """
 
 import errno
+import math
 import os
 import re
 import select
@@ -160,6 +161,21 @@ def size(flag: flags.FlagHolder[str | None]) -> tuple[int, int] | None:
     if len(sides) != 2 or not all(side.isdecimal() for side in sides):
         raise UserError(f"--{flag.name}: expected HEIGHTxWIDTH, found {flag.value!r}")
     return int(sides[0]), int(sides[1])
+
+
+def numbers(flag: flags.FlagHolder[str | None], count: int) -> tuple[float, ...] | None:
+    """The `count` numbers of a flag of the form A,B,...; None where it is not given."""
+    if flag.value is None:
+        return None
+    try:
+        values = tuple(float(word) for word in flag.value.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise UserError(
+            f"--{flag.name}: expected {count} numbers with commas between, found {flag.value!r}"
+        )
+    return values
 
 
 def _help(doc: str, program: str) -> str:
