@@ -59,7 +59,7 @@ def read(
 
     Args:
       name: a file or folder.
-      checkpoint: of a workdir: `best`, `latest` or a step.
+      checkpoint: of a workdir: `best`, `latest` or a step; with `-ema` the moving average.
       gelu, num_heads, image_size, fallback_heads: of an `.npz` file that does not tell; see
         `google_npz.read_described`.
 
@@ -80,7 +80,8 @@ def read(
         raise UserError(f"{path}: a folder tells GELU, heads and image size itself")
     if (path / orbax_store.DESCRIPTION_FILE).exists():
         step, described, params = orbax_store.read_workdir(path, checkpoint)
-        return Weights(described, trees.flatten(params), f"{path} step {step}", step)
+        average = "-ema" if checkpoint.endswith("-ema") else ""
+        return Weights(described, trees.flatten(params), f"{path} step {step}{average}", step)
     if (path / huggingface.CONFIG_FILE).exists():
         return Weights(*huggingface.read(path), str(path))
     raise UserError(
@@ -150,6 +151,8 @@ def initialise(
 
 
 def _check_head(where: str, theirs: ModelDescription, ours: ModelDescription) -> None:
+    if not theirs.num_classes:
+        raise UserError(f"{where}: it has no head to keep; config.init_head=fresh makes a new one")
     if theirs.classes != ours.classes:
         raise UserError(
             f"{where}: its head tells {list(theirs.classes) or theirs.num_classes}, this model "

@@ -22,7 +22,9 @@ NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the file canno
 IMAGE_SIZE = flags.DEFINE_string(
     "image_size", None, "HEIGHTxWIDTH in pixels, where the file cannot tell."
 )
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "Of a workdir: best, latest or a step; best-ema: its moving average."
+)
 
 BATCH = 32
 

@@ -27,7 +27,9 @@ WORKDIR = flags.DEFINE_multi_string(
     "Workdir of a training run, or a folder of seed-* workdirs; several with commas between.",
 )
 WEIGHTS = flags.DEFINE_string("weights", None, "An .npz file instead of a workdir.")
-CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Of a workdir: best, latest or a step.")
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "Of a workdir: best, latest or a step; best-ema: its moving average."
+)
 GELU = flags.DEFINE_enum("gelu", None, ["tanh", "exact"], "GELU, where the weights cannot tell.")
 NUM_HEADS = flags.DEFINE_integer("num_heads", None, "Heads, where the weights cannot tell.")
 IMAGE_SIZE = flags.DEFINE_string(
