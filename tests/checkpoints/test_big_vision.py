@@ -32,7 +32,8 @@ def expected(golden):
 @pytest.fixture(scope="module")
 def compute():
     """A function of description, parameters and images to features and logits."""
-    return jax.jit(outputs, static_argnums=0)
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    return jax.jit(outputs, static_argnums=0, compiler_options=quick)
 
 
 def assert_equal(found, params):
