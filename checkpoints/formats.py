@@ -74,7 +74,7 @@ def read(
     Args:
       name: a file or folder; or the name of a public checkpoint, which is fetched; or NAME=FILE,
         which takes the original's facts about the model NAME for the file.
-      checkpoint: of a workdir: `best`, `latest` or a step.
+      checkpoint: of a workdir: `best`, `latest` or a step; with `-ema` the moving average.
       gelu: of an `.npz` file that does not tell; see `google_npz.read_described`.
       num_heads, image_size, fallback_heads: of a file that does not tell.
       mask, input_range: of a Keras file that does not tell; see `keras_h5.read`.
@@ -104,7 +104,8 @@ def read(
 def _read_folder(path: pathlib.Path, checkpoint: str) -> Weights:
     if (path / orbax_store.DESCRIPTION_FILE).exists():
         step, described, params = orbax_store.read_workdir(path, checkpoint)
-        return Weights(described, trees.flatten(params), f"{path} step {step}", step)
+        average = "-ema" if checkpoint.endswith("-ema") else ""
+        return Weights(described, trees.flatten(params), f"{path} step {step}{average}", step)
     if (path / huggingface.CONFIG_FILE).exists():
         return Weights(*huggingface.read(path), str(path))
     raise UserError(
@@ -207,6 +208,8 @@ def initialise(
 
 
 def _check_head(where: str, theirs: ModelDescription, ours: ModelDescription) -> None:
+    if not theirs.num_classes:
+        raise UserError(f"{where}: it has no head to keep; config.init_head=fresh makes a new one")
     if theirs.classes != ours.classes:
         raise UserError(
             f"{where}: its head tells {list(theirs.classes) or theirs.num_classes}, this model "

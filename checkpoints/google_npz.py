@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from checkpoints import positions, trees
@@ -40,8 +41,10 @@ PREFIXES = ("opt/target/", "params/img/", "params/")
 tower (source: timm, vision_transformer.py, `_load_weights`)."""
 
 _STACKED = "Transformer/encoderblock/"
-_TOP_POSITIONS = "pos_embedding"
-"""big_vision's name of the positions; a table of this name has no slot for the class token."""
+_BIG_VISION_POSITIONS = ("pos_embedding", "Transformer/pos_embedding")
+"""big_vision's names, today's first, of positions that need no slot for the class token."""
+_TOP_POOLING = ("probe", "LayerNorm_0/", "MlpBlock_0/", "MultiHeadDotProductAttention_0/")
+"""What big_vision has below `MAPHead_0/` today."""
 _BLOCK = re.compile(r"(Transformer/encoderblock_(\d+)/)(.*)")
 
 
@@ -116,21 +119,37 @@ def _released_names(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             unstacked |= {f"{_STACKED[:-1]}_{i}/{rest}": layer for i, layer in enumerate(value)}
         else:
             unstacked[name] = value
-    if _TOP_POSITIONS in unstacked:
-        table = unstacked.pop(_TOP_POSITIONS)
-        if "cls" in unstacked and table.ndim == 3:
-            # It is added after the positions there; nothing is added to it here.
-            table = np.pad(table, ((0, 0), (1, 0), (0, 0)))
-        unstacked[positions.NAME] = table
+    # Old names (source: big_vision, models/vit.py, `fix_old_checkpoints`).
+    if "probe" in unstacked:
+        unstacked = {
+            f"MAPHead_0/{name}" if name.startswith(_TOP_POOLING) else name: value
+            for name, value in unstacked.items()
+        }
+    for name in _BIG_VISION_POSITIONS:
+        if name in unstacked:
+            table = unstacked.pop(name)
+            unstacked[positions.NAME] = _with_slot_as_needed(table, "cls" in unstacked)
     if any("/MlpBlock_0/" in name for name in unstacked if _BLOCK.fullmatch(name)):
         return to_disk_names(unstacked)
     return unstacked
+
+
+def _with_slot_as_needed(table: np.ndarray, class_token: bool) -> np.ndarray:
+    if table.ndim != 3:
+        return table
+    has_slot = not _is_square(table.shape[1]) and _is_square(table.shape[1] - 1)
+    if class_token and not has_slot:
+        # It is added after the positions there; nothing is added to it here.
+        return np.pad(table, ((0, 0), (1, 0), (0, 0)))
+    return table[:, 1:] if has_slot and not class_token else table
 
 
 def _numbers(path: str | os.PathLike[str], name: str, value: Any) -> np.ndarray:
     """Weights are arrays of numbers; numpy hands out other members of the archive as bytes."""
     if not isinstance(value, np.ndarray):
         raise UserError(f"{path}: {name}: not an array, expected an archive of arrays alone")
+    if value.dtype == np.dtype("V2"):  # numpy has no bfloat16 and saves it as two bytes.
+        return value.view(jnp.bfloat16).astype(np.float32)
     if value.dtype.kind not in "fiu":
         raise UserError(f"{path}: {name}: expected numbers, found {value.dtype}")
     return value
@@ -339,8 +358,6 @@ def _conventions(
     common = ("input range [-1, 1]", "LayerNorm epsilon 1e-6")
     if d.grid[0] == d.grid[1]:
         common = (*common, "square grid of positions")
-    if not d.class_token:
-        common = (*common, "no class token: big_vision's layout")
     if d.pooling == "mean":
         common = (*common, "features are the mean of the patch tokens")
     if d.head_hidden:
@@ -348,7 +365,10 @@ def _conventions(
         if gelu is None:
             return kind, common, ("gelu",)
         return kind, common, ()
-    if d.representation_size:
+    if not d.class_token:
+        head = f"{d.num_classes}-way head" if d.num_classes else "no head"
+        kind = f"big_vision layout (no class token, {d.pooling} pooling, {head})"
+    elif d.representation_size:
         kind = "ImageNet-21k original layout (pre_logits with tanh)"
     elif d.num_classes == 1000:
         kind = "imagenet21k+imagenet2012 layout (fine-tuned, 1000-way head)"

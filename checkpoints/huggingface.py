@@ -34,17 +34,17 @@ def read(folder: pathlib.Path) -> tuple[Described, trees.Flat]:
     """Reads a folder: what it says of its model, and its arrays under our names.
 
     Raises:
-      UserError: a file is missing or damaged, the family is unknown, arrays do not fit.
+      UserError: a file is missing or damaged, or the family is unknown.
     """
     config = files.read_json(folder / CONFIG_FILE)
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise UserError(f"{folder / CONFIG_FILE}: model_type {kind!r}; known are {known}")
     family = FAMILIES[kind]
     try:
         description = family.describe(config)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{folder / CONFIG_FILE}: not a config of {kind}: {error!r}") from error
     except UserError as error:
         raise UserError(f"{folder / CONFIG_FILE}: {error}") from error
@@ -60,7 +60,7 @@ def read(folder: pathlib.Path) -> tuple[Described, trees.Flat]:
         tower |= _read_file(folder / HEAD_FILE)
     if any(name.startswith("pooler.") for name in arrays):
         told.append("the pooler is left out: features are the class token")
-    flat = key_map.translate(tower, family.RULES, description, str(folder))
+    flat = key_map.translate(tower, family.RULES, description)
     return Described(
         f"Hugging Face folder ({kind})", description, tuple(told), tuple(assumed)
     ), flat
@@ -142,12 +142,13 @@ def read_arrays(folder: pathlib.Path) -> dict[str, np.ndarray]:
     if not (folder / INDEX_FILE).exists():
         raise UserError(f"{folder}: expected {WEIGHTS_FILE}; pickled weights are never loaded")
     try:
-        parts = sorted(set(files.read_json(folder / INDEX_FILE)["weight_map"].values()))
+        weight_map = files.read_json(folder / INDEX_FILE)["weight_map"]
+        parts = sorted({folder / part for part in weight_map.values()})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / INDEX_FILE}: expected a weight_map") from error
     flat: dict[str, np.ndarray] = {}
     for part in parts:
-        flat |= _read_file(folder / part)
+        flat |= _read_file(part)
     return flat
 
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from checkpoints import trees
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.runtime.errors import UserError
 
 Change = Callable[[np.ndarray, ModelDescription], np.ndarray]
 
@@ -65,31 +64,23 @@ class Rule:
 
 
 def translate(
-    flat: Mapping[str, np.ndarray],
-    rules: Sequence[Rule],
-    description: ModelDescription,
-    where: str,
+    flat: Mapping[str, np.ndarray], rules: Sequence[Rule], description: ModelDescription
 ) -> trees.Flat:
     """Foreign names and shapes to ours.
 
-    Raises:
-      UserError: an array that no rule takes, or one whose shape a rule cannot change; all of
-        them in one message.
+    An array that no rule takes keeps its name, one that a rule cannot change its shape: whoever
+    compares the result with a model lists them with all else that does not fit.
     """
     translated: trees.Flat = {}
-    problems = []
     for foreign, value in flat.items():
         matches = [(rule, re.fullmatch(rule.pattern, foreign)) for rule in rules]
         matches = [(rule, match) for rule, match in matches if match]
         if not matches:
-            problems.append(f"unexpected: {foreign} {value.shape}")
+            translated[foreign] = value
         for rule, match in matches:
             try:
                 changed = rule.change(value, description)
-            except ValueError:
-                problems.append(f"mis-shaped: {foreign} {value.shape}")
-                continue
-            translated[match.expand(rule.name)] = np.ascontiguousarray(changed, np.float32)
-    if problems:
-        raise UserError("\n  ".join([f"{where}: does not fit the model:", *sorted(problems)]))
+            except (ValueError, IndexError):
+                changed = value
+            translated[match.expand(rule.name)] = np.asarray(changed, np.float32, order="C")
     return translated

@@ -142,17 +142,19 @@ def read_workdir(workdir: pathlib.Path, checkpoint: str) -> tuple[int, Described
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
         abstract_params(description),
     )
-    item = "ema" if checkpoint.endswith("-ema") else "params"
+    average = "-ema" if checkpoint.endswith("-ema") else ""
+    item = "ema" if average else "params"
     step, params = restore_params(workdir, checkpoint.removesuffix("-ema"), spec, item)
     calibration = description.calibration
     if calibration is not None and (calibration.step != step or item == "ema"):
         say(
-            f"{workdir}: step {step}{'-ema' if item == 'ema' else ''} is used without calibration; "
+            f"{workdir}: step {step}{average} is used without calibration; "
             f"the one in {DESCRIPTION_FILE} is of step {calibration.step}"
         )
         description = description.replace(calibration=None)
     told = f"everything from {DESCRIPTION_FILE}"
-    return step, Described(f"workdir of a training run, step {step}", description, (told,)), params
+    kind = f"workdir of a training run, step {step}{average}"
+    return step, Described(kind, description, (told,)), params
 
 
 def write_workdir(

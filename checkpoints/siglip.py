@@ -12,10 +12,10 @@ from checkpoints import key_map
 from checkpoints.key_map import Rule
 from vit_sentiment.models.description import ModelDescription
 
-_LAYER = r"vision_model\.encoder\.layers\.(\d+)\."
+_LAYER = r"encoder\.layers\.(\d+)\."
 _BLOCK = r"Transformer/encoderblock_\1/"
 _ATTENTION = "MultiHeadDotProductAttention_0"
-_POOLING = r"vision_model\.head\."
+_POOLING = r"head\."
 
 
 def _linear(pattern: str, name: str) -> list[Rule]:
@@ -30,10 +30,10 @@ def _norm(pattern: str, name: str) -> list[Rule]:
 
 
 RULES = [
-    Rule(r"vision_model\.embeddings\.patch_embedding\.weight", "embedding/kernel", key_map.conv),
-    Rule(r"vision_model\.embeddings\.patch_embedding\.bias", "embedding/bias"),
+    Rule(r"embeddings\.patch_embedding\.weight", "embedding/kernel", key_map.conv),
+    Rule(r"embeddings\.patch_embedding\.bias", "embedding/bias"),
     Rule(
-        r"vision_model\.embeddings\.position_embedding\.weight",
+        r"embeddings\.position_embedding\.weight",
         "Transformer/posembed_input/pos_embedding",
         lambda value, d: value[None],
     ),
@@ -56,7 +56,7 @@ RULES = [
         key_map.from_heads,
     ),
     Rule(_LAYER + r"self_attn\.out_proj\.bias", f"{_BLOCK}{_ATTENTION}/out/bias"),
-    *_norm(r"vision_model\.post_layernorm", "Transformer/encoder_norm"),
+    *_norm(r"post_layernorm", "Transformer/encoder_norm"),
     Rule(_POOLING + "probe", "MAPHead_0/probe"),
     *(
         Rule(
@@ -96,8 +96,10 @@ _DEFAULTS = {
 def describe(config: Mapping[str, Any]) -> ModelDescription:
     """The description of the image tower that a `config.json` tells of; it has no head."""
     c = {**_DEFAULTS, **config.get("vision_config", config)}
+    # 384 pixels and patches of 14 in one release: pixels that fill no patch are never looked at.
+    side = c["image_size"] // c["patch_size"] * c["patch_size"]
     return ModelDescription(
-        image_size=(c["image_size"], c["image_size"]),
+        image_size=(side, side),
         patch_size=c["patch_size"],
         hidden_size=c["hidden_size"],
         num_layers=c["num_hidden_layers"],
@@ -113,5 +115,9 @@ def describe(config: Mapping[str, Any]) -> ModelDescription:
 
 
 def image_tower(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays that the rules are for: the text tower and the loss's scalars are left out."""
-    return {name: value for name, value in flat.items() if name.startswith("vision_model.")}
+    """The arrays that the rules are for: the text tower and the loss's scalars are left out.
+
+    transformers 5 saves a `SiglipVisionModel` without the prefix that all else has.
+    """
+    prefix = "vision_model." if any(name.startswith("vision_model.") for name in flat) else ""
+    return {name.removeprefix(prefix): v for name, v in flat.items() if name.startswith(prefix)}

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 from golden.timm import weights
-from npz_files import arrays
+from npz_files import arrays, restore
 
-from checkpoints import google_npz, trees
+from checkpoints import trees
 from vit_sentiment.inference.model import outputs
 
 
@@ -28,7 +28,7 @@ def ours(request, golden, tmp_path_factory):
 
 def test_timm_read_every_array_of_the_file(ours):
     path, facts, _, _ = ours
-    _, params = google_npz.restore(path)
+    _, params = restore(path)
     assert trees.model_id(params) == facts["model_id"]
     assert sorted(arrays(path)) == facts["read"]
     assert facts["left"] == []
@@ -36,7 +36,7 @@ def test_timm_read_every_array_of_the_file(ours):
 
 def test_timm_computes_what_we_compute(ours):
     path, _, images, expected = ours
-    described, params = google_npz.restore(path)
+    described, params = restore(path)
     found = jax.jit(lambda params, images: outputs(described.description, params, images))(
         params, images
     )

@@ -1,9 +1,8 @@
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from written_out import TINY, numpy_vit, random_params
 
 from vit_sentiment.models.classifier import (
     Classifier,
@@ -14,70 +13,11 @@ from vit_sentiment.models.classifier import (
 )
 from vit_sentiment.models.description import VARIANTS, ModelDescription, sizes
 
-TINY = ModelDescription(
-    image_size=(16, 24), patch_size=8, hidden_size=12, num_layers=2, num_heads=3, mlp_size=20
-)
 HEADS = {
     "linear": {},
     "original": {"head_hidden": 5},
     "ImageNet-21k": {"representation_size": 7, "num_classes": 9, "classes": ()},
 }
-
-
-def numpy_vit(params, images, d):
-    """The model written out: features and logits."""
-
-    def dense(p, x):
-        return x @ p["kernel"] + p["bias"]
-
-    def norm(p, x):
-        x = x - x.mean(-1, keepdims=True)
-        return (
-            x / np.sqrt((x**2).mean(-1, keepdims=True) + d.layer_norm_epsilon) * p["scale"]
-            + (p["bias"])
-        )
-
-    def gelu(form, x):
-        if form == "tanh":
-            return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
-        return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
-
-    def attention(p, x):
-        q, k, v = (
-            np.einsum("btd,dhe->bhte", x, p[n]["kernel"]) + p[n]["bias"][:, None]
-            for n in ("query", "key", "value")
-        )
-        weights = np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(d.hidden_size // d.num_heads))
-        mixed = weights / weights.sum(-1, keepdims=True) @ v
-        return np.einsum("bhte,hed->btd", mixed, p["out"]["kernel"]) + p["out"]["bias"]
-
-    (rows, columns), s = d.grid, d.patch_size
-    x = images.reshape(len(images), rows, s, columns, s, 3)
-    x = np.einsum("bysxtc,stcd->byxd", x, params["embedding"]["kernel"])
-    x = (x + params["embedding"]["bias"]).reshape(len(images), rows * columns, -1)
-    x = np.concatenate([np.repeat(params["cls"], len(images), 0), x], 1)
-    encoder = params["Transformer"]
-    x = x + encoder["posembed_input"]["pos_embedding"]
-    for layer in range(d.num_layers):
-        p = encoder[f"encoderblock_{layer}"]
-        x = x + attention(p["MultiHeadDotProductAttention_0"], norm(p["LayerNorm_0"], x))
-        y = gelu(d.gelu, dense(p["MlpBlock_0"]["Dense_0"], norm(p["LayerNorm_1"], x)))
-        x = x + dense(p["MlpBlock_0"]["Dense_1"], y)
-    x = norm(encoder["encoder_norm"], x)
-    features = x[:, 0] if d.pooling == "cls" else x[:, 1:].mean(1)
-    if d.head_hidden:
-        hidden = gelu("tanh", dense(params["head_hidden"], features))
-        return features, dense(params["head_out"], hidden)
-    if d.representation_size:
-        return features, dense(params["head"], np.tanh(dense(params["pre_logits"], features)))
-    return features, dense(params["head"], features)
-
-
-def random_params(description, scale=0.5):
-    """Float64 parameters; the default is large enough that every part of the model tells."""
-    rng = np.random.default_rng(0)
-    shapes = abstract_params(description)
-    return jax.tree.map(lambda leaf: rng.normal(0, scale, leaf.shape), shapes)
 
 
 def apply(description, params, images, **options):
@@ -124,16 +64,19 @@ def test_parameter_counts_follow_from_the_sizes(name):
 
 
 @pytest.mark.parametrize(
-    ("head", "gelu", "pooling"),
+    ("head", "gelu", "pooling", "class_token"),
     [
-        ("linear", "tanh", "cls"),
-        ("linear", "exact", "mean"),
-        ("original", "exact", "cls"),
-        ("ImageNet-21k", "tanh", "mean"),
+        ("linear", "tanh", "cls", True),
+        ("linear", "exact", "mean", True),
+        ("original", "exact", "cls", True),
+        ("ImageNet-21k", "tanh", "mean", True),
+        ("linear", "tanh", "mean", False),
+        ("original", "exact", "map", False),
+        ("linear", "tanh", "map", True),
     ],
 )
-def test_outputs_are_those_of_the_model_written_out(images, head, gelu, pooling):
-    description = TINY.replace(**HEADS[head], gelu=gelu, pooling=pooling)
+def test_outputs_are_those_of_the_model_written_out(images, head, gelu, pooling, class_token):
+    description = TINY.replace(**HEADS[head], gelu=gelu, pooling=pooling, class_token=class_token)
     params = random_params(description)
     features, logits = apply(description, params, images)
     expected_features, expected_logits = numpy_vit(params, images, description)
@@ -158,20 +101,14 @@ def test_a_model_without_head_gives_features_alone(images):
     assert features.shape == (2, 12)
 
 
-BLOCK = {
-    f"{layer}/{name}"
-    for layer, names in {
-        "LayerNorm_0": ("scale", "bias"),
-        "LayerNorm_1": ("scale", "bias"),
-        "MlpBlock_0/Dense_0": ("kernel", "bias"),
-        "MlpBlock_0/Dense_1": ("kernel", "bias"),
-        "MultiHeadDotProductAttention_0/query": ("kernel", "bias"),
-        "MultiHeadDotProductAttention_0/key": ("kernel", "bias"),
-        "MultiHeadDotProductAttention_0/value": ("kernel", "bias"),
-        "MultiHeadDotProductAttention_0/out": ("kernel", "bias"),
-    }.items()
-    for name in names
+ATTENTION = {
+    f"MultiHeadDotProductAttention_0/{layer}/{name}"
+    for layer in ("query", "key", "value", "out")
+    for name in ("kernel", "bias")
 }
+MLP = {f"MlpBlock_0/Dense_{layer}/{name}" for layer in range(2) for name in ("kernel", "bias")}
+NORM = {"scale", "bias"}
+BLOCK = ATTENTION | MLP | {f"LayerNorm_{layer}/{name}" for layer in range(2) for name in NORM}
 BACKBONE = {
     "cls",
     "embedding/kernel",
@@ -181,6 +118,20 @@ BACKBONE = {
     "Transformer/encoder_norm/bias",
     *(f"Transformer/encoderblock_{layer}/{name}" for layer in range(2) for name in BLOCK),
 }
+
+
+def names_in(tree):
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {"/".join(key.key for key in path) for path, _ in paths}
+
+
+def test_names_of_attention_pooling_without_a_class_token():
+    model = TINY.replace(class_token=False, pooling="map", num_classes=0, classes=())
+    tree = abstract_params(model)
+    pooling = ATTENTION | MLP | {"probe"} | {f"LayerNorm_0/{name}" for name in NORM}
+    assert names_in(tree) == BACKBONE - {"cls"} | {f"MAPHead_0/{name}" for name in pooling}
+    assert tree["Transformer"]["posembed_input"]["pos_embedding"].shape == (1, 6, 12)
+    assert tree["MAPHead_0"]["probe"].shape == (1, 1, 12)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +144,9 @@ BACKBONE = {
 )
 def test_names_in_the_tree(head, names):
     tree = abstract_params(TINY.replace(**HEADS[head]))
-    paths = jax.tree_util.tree_leaves_with_path(tree)
-    found = {"/".join(key.key for key in path) for path, _ in paths}
-    assert found == BACKBONE | {f"{name}/{part}" for name in names for part in ("kernel", "bias")}
+    assert names_in(tree) == BACKBONE | {
+        f"{name}/{part}" for name in names for part in ("kernel", "bias")
+    }
 
 
 fresh = jax.jit(init_params, static_argnums=0)

@@ -30,6 +30,13 @@ def test_the_grid_is_rows_by_columns():
     assert ModelDescription(**TINY).grid == (4, 6)
 
 
+@pytest.mark.parametrize(("class_token", "count"), [(True, 25), (False, 24)])
+@pytest.mark.parametrize("pooling", ["mean", "map"])
+def test_a_position_for_each_patch_and_for_the_class_token(class_token, count, pooling):
+    description = ModelDescription(**TINY, class_token=class_token, pooling=pooling)
+    assert description.num_positions == count
+
+
 def test_defaults_are_googles_and_three_sentiments():
     description = ModelDescription(**TINY)
     assert description.gelu == "tanh"
@@ -45,6 +52,27 @@ def test_json_and_back():
     text = json.dumps(description.to_json())
     assert ModelDescription.from_json(json.loads(text), "here") == description
     assert hash(description) == hash(ModelDescription.from_json(json.loads(text), "here"))
+
+
+def test_json_of_the_fields_that_big_visions_models_need():
+    description = ModelDescription(
+        **TINY, class_token=False, pooling="map", stochastic_depth=0.1, num_classes=0, classes=()
+    )
+    value = json.loads(json.dumps(description.to_json()))
+    assert (value["class_token"], value["pooling"], value["stochastic_depth"]) == (
+        False,
+        "map",
+        0.1,
+    )
+    assert ModelDescription.from_json(value, "here") == description
+
+
+def test_json_from_before_these_fields_has_a_class_token_and_no_stochastic_depth():
+    value = ModelDescription(**TINY, pooling="mean").to_json()
+    del value["class_token"], value["stochastic_depth"]
+    description = ModelDescription.from_json(value, "here")
+    assert description == ModelDescription(**TINY, pooling="mean")
+    assert (description.class_token, description.stochastic_depth) == (True, 0.0)
 
 
 def test_replace_changes_some_fields_and_checks_them():
@@ -71,6 +99,10 @@ def test_replace_changes_some_fields_and_checks_them():
         ({"num_classes": 5}, "num_classes"),
         ({"output_mask": (1.0, 1.0)}, "output_mask"),
         ({"head_hidden": 32, "representation_size": 48}, "head_hidden"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth must be at least 0 and less than 1"),
+        ({"stochastic_depth": -0.1}, "stochastic_depth"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"class_token": False}, "pooling cls needs a class token"),
     ],
 )
 def test_what_cannot_be_built_is_an_error_that_names_the_field(changes, field):

@@ -56,7 +56,7 @@ def load(
 
     Args:
       name: the file or folder.
-      checkpoint: of a workdir: `best`, `latest` or a step.
+      checkpoint: of a workdir: `best`, `latest` or a step; with `-ema` the moving average.
       gelu: of a file that does not tell it: `tanh` or `exact`.
       num_heads: of a file that does not tell it.
       image_size: height and width that a file's positions are for, if they are not a square grid.
