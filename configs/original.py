@@ -10,13 +10,15 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-VARIANTS = ("B/16", "B/32", "L/16", "L/32")
+ARGUMENTS = ("B/16", "B/32", "L/16", "L/32")
 
 
 def get_config(arg: str = "B/16") -> ConfigDict:
     """The recipe for one variant."""
-    if arg not in VARIANTS:
-        raise ValueError(f"configs/original.py: expected one of {VARIANTS}, found {arg!r}")
+    if arg not in ARGUMENTS:
+        raise ValueError(
+            f"configs/original.py: expected one of {', '.join(ARGUMENTS)}, found {arg!r}"
+        )
     config = common.get_config()
     side = 224 if arg == "B/32" else 384
     config.model.update(
