@@ -10,7 +10,7 @@ from vit_sentiment.runtime import startup
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = (
     "vit_sentiment.train", "vit_sentiment.evaluate", "vit_sentiment.calibrate",
-    "vit_sentiment.probe", "vit_sentiment.distill", "checkpoints.inspect",
+    "vit_sentiment.probe", "vit_sentiment.distill", "vit_sentiment.sweep", "checkpoints.inspect",
     "checkpoints.zoo", "input_pipeline.build",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
