@@ -55,15 +55,14 @@ def table(swept: dict[str, Any], fields: list[str]) -> Table:
         ]
         for found in swept["points"]
     ]
+    if not swept["failed"]:
+        return header, rows
+    rows = [[*row, None] for row in rows]
     rows += [
-        [
-            *(str(found["values"][field]) for field in fields),
-            f"failed: {found['error']}",
-            *[None] * 3,
-        ]
+        [*(str(found["values"][field]) for field in fields), "failed", *[None] * 3, found["error"]]
         for found in swept["failed"]
     ]
-    return header, rows
+    return [*header, "error"], rows
 
 
 def _mean_and_deviation(found: dict[str, Any]) -> str:
