@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+ARGUMENTS = ("", "original")
+
 
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe of the original's folds."""
-    if arg not in ("", "original"):
+    if arg not in ARGUMENTS:
         raise ValueError(
             f"configs/cross_validate.py: expected no argument or `original`, found {arg!r}"
         )

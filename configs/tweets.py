@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from configs import common
 
+ARGUMENTS = ("", "small")
+
 
 def get_config(arg: str = "") -> ConfigDict:
     """The fine-tuned student, or the `small` one."""
-    if arg not in ("", "small"):
+    if arg not in ARGUMENTS:
         raise ValueError(f"configs/tweets.py: expected no argument or `small`, found {arg!r}")
     config = common.get_config()
     config.data.train = "runs/data/tweets"

@@ -49,7 +49,7 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "With HOST:PORT: which one
 
 def main() -> None:
     config = startup.config_value(CONFIG)
-    seeds = _seeds()
+    seeds = startup.seeds(SEEDS)
     with stop_requests() as should_stop:
         _join_processes()
 
@@ -65,16 +65,6 @@ def main() -> None:
     if not complete and not PROCESS_ID.value:
         command = shlex.join(["python", "-m", "vit_sentiment.train", *sys.argv[1:]])
         print(f"resume with: {command}")
-
-
-def _seeds() -> list[int]:
-    texts = SEEDS.value or []
-    if not all(text.strip().isdecimal() for text in texts):
-        raise UserError(f"--seeds: expected numbers such as 0,1,2, found {','.join(texts)}")
-    seeds = [int(text) for text in texts]
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds: a seed is named twice in {','.join(texts)}")
-    return seeds
 
 
 def _join_processes() -> None:

@@ -142,3 +142,19 @@ def few_shot(
         axes.set(ylim=(0, 1), xlabel="labelled photos of each class", ylabel="score")
         axes.legend(frameon=False)
         return _svg(figure, "Few-shot curve")
+
+
+def swept(points: Sequence[tuple[float, float, float | None]], field: str, metric: str) -> str:
+    """A metric against the values of a field; points are (value, mean, deviation or None).
+
+    The axis is logarithmic where the values span more than a factor of ten.
+    """
+    values, means, deviations = zip(*points, strict=True)
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.2, 3.6))
+        bars = [deviation or 0.0 for deviation in deviations]
+        axes.errorbar(values, means, bars, fmt="o", color=_BLUE, capsize=3, alpha=0.8)
+        if min(values) > 0 and max(values) > 10 * min(values):
+            axes.set_xscale("log")
+        axes.set(xlabel=field, ylabel=metric)
+        return _svg(figure, f"{metric} against {field}")

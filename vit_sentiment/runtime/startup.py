@@ -3,8 +3,8 @@
 Exit codes: 0 success (also `--help`, and a run that was stopped and saved); 1 a mistake in what
 the user gave, told in one line; 2 a defect of this project, with its traceback; 130 interrupted.
 
-absl's own start-up exits 1 on `--help`, lets stray arguments pass and answers an unknown config
-field with a traceback; this module is why ours does not.
+absl's own start-up exits 1 on `--help` and lets stray arguments pass; this module is why ours does
+not. Mistakes in configs are told by `config_errors`.
 """
 
 import errno
@@ -86,13 +86,16 @@ def _fail(message: str) -> int:
 
 def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
     try:
+        if "config" in flags.FLAGS:
+            from vit_sentiment.runtime import config_errors
+
+            words = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+            config_errors.check(flags.FLAGS["config"], words)
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         missing = re.match(r"flag --(\w+)=None: Flag", str(error))
-        message = f"--{missing[1]} is required; see --help" if missing else _last_line(error)
+        message = f"--{missing[1]} is required; see --help" if missing else _one_line(error)
         raise UserError(message) from error
-    except Exception as error:  # A config file runs, and its overrides apply, during parsing.
-        raise UserError(_config_error(error, argv)) from error
     values = rest[1:]
     variadic = bool(arguments) and arguments[-1].endswith("...")
     required = arguments[:-1] if variadic else arguments
@@ -104,52 +107,14 @@ def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
     return values
 
 
-def _last_line(error: Exception) -> str:
-    """ml_collections quotes the whole traceback of a config file that raises; its end says why."""
-    lines = str(error).strip().splitlines()
-    if not any(line.startswith("Traceback") for line in lines):
-        return _one_line(error)
-    return f"--config: {_one_line(lines[-1])}"
-
-
 def _one_line(text: object) -> str:
     return " ".join(str(text).split())
-
-
-def _config_error(error: Exception, argv: list[str]) -> str:
-    """One line for what went wrong in a config file or an override of one of its fields."""
-    text = _one_line(error)
-    overrides = [a for a in argv[1:] if a.startswith("--config.")]
-    if isinstance(error, OSError):
-        return _unloaded("config", error)
-    if overrides and isinstance(error, (AttributeError, KeyError)):
-        advice = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
-        field = advice[2] if advice else re.sub(r"\W", "", text)
-        where = next((a for a in overrides if re.search(rf"\.{field}\b", a)), overrides[0])
-        hint = f"; did you mean {advice[1]!r}?" if advice else "; see configs/common.py"
-        return f"{where}: unknown field {field!r}{hint}"
-    if isinstance(error, IndexError):
-        overrides = [a for a in overrides if "[" in a]
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    inside = f"--config, at {os.path.relpath(frame.filename)}:{frame.lineno}"
-    return f"{' '.join(overrides) or inside}: {type(error).__name__}: {text}"
-
-
-def _unloaded(name: str, error: OSError) -> str:
-    """ml_collections wraps the reason why it cannot load a file in several lines."""
-    lines = [line.strip() for line in str(error).splitlines() if "Errno" in line]
-    return f"--{name}: {' '.join(lines) or _one_line(error)}"
 
 
 def config_value(flag: flags.FlagHolder[Any]) -> Any:
     """The config of a `DEFINE_config_file` flag; raises UserError where there is none."""
     if flag.value is None:
         raise UserError(f"--{flag.name} is required; see --help")
-    try:
-        flag.value.items()
-    except OSError as error:
-        # ml_collections notes a file that it cannot load and raises when it is first used.
-        raise UserError(_unloaded(flag.name, error)) from error
     return flag.value
 
 
@@ -175,6 +140,17 @@ def numbers(flag: flags.FlagHolder[str | None], count: int) -> tuple[float, ...]
         raise UserError(
             f"--{flag.name}: expected {count} numbers with commas between, found {flag.value!r}"
         )
+    return values
+
+
+def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
+    """The different numbers of a flag of the form 0,1,2; none where it is not given."""
+    texts = flag.value or []
+    if not all(text.strip().isdecimal() for text in texts):
+        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts)}")
+    values = [int(text) for text in texts]
+    if len(set(values)) < len(values):
+        raise UserError(f"--{flag.name}: a seed is named twice in {','.join(texts)}")
     return values
 
 

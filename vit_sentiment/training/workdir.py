@@ -66,12 +66,12 @@ def only_one(workdir: pathlib.Path) -> Iterator[None]:
             (workdir / LOCK_FILE).unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A config as JSON values."""
     if isinstance(value, ConfigDict):
-        return {key: _plain(item) for key, item in sorted(value.items())}
+        return {key: plain(item) for key, item in sorted(value.items())}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
@@ -98,6 +98,13 @@ def recipe(workdir: pathlib.Path) -> dict[str, Any]:
     return _fixed(files.read_json(workdir / RUN_FILE))
 
 
+def belongs(config: ConfigDict, workdir: pathlib.Path) -> bool:
+    """Whether the run in `workdir` is the one that `config` describes, on whatever data."""
+    planned = _fixed(json.loads(json.dumps({"config": plain(config)})))
+    found = recipe(workdir)
+    return planned == {k: value for k, value in found.items() if k.startswith("config.")}
+
+
 def claim(
     config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
 ) -> None:
@@ -117,7 +124,7 @@ def _claim(
     config: ConfigDict, workdir: pathlib.Path, train_data: Source, validation_data: Source
 ) -> None:
     now = {
-        "config": _plain(config),
+        "config": plain(config),
         "train": train_data.fingerprint,
         "validation": validation_data.fingerprint,
     }
@@ -149,7 +156,7 @@ def write_description(
         np.save(file, train_data.group_hashes())
     addressable = all(leaf.is_fully_addressable for leaf in jax.tree.leaves(state.params))
     facts = {
-        "config": _plain(config),
+        "config": plain(config),
         "seed": config.seed,
         "train": _facts(train_data),
         "validation": _facts(validation_data),
