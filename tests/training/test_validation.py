@@ -58,5 +58,9 @@ def test_the_best_checkpoint_has_the_highest_metric_or_the_lowest_loss():
     for metric, expected in (("macro_f1", 0.4), ("accuracy", 0.6), ("log_loss", -0.9)):
         config = tiny.config("", validation__metric=metric)
         assert validation.score(config, values) == expected
+        bad = {**values, f"validation/{metric}": None}
+        worst = validation.score(config, bad)
+        assert worst == validation.score(config, {**bad, f"validation/{metric}": float("nan")})
+        assert worst < -1e20
         config.validation.weights = "ema"
         assert validation.score(config, values) == expected + (1 if expected > 0 else -1)

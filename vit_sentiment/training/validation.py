@@ -1,6 +1,7 @@
 """Validation while training: counts summed on the devices, metrics at the end."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from checkpoints.orbax_store import UNSCORED
 from input_pipeline.loader import LoadSettings, evaluation_batches
 from input_pipeline.records import CLASSES
 from input_pipeline.sources import Source
@@ -33,6 +35,8 @@ def score(config: ConfigDict, values: Mapping[str, float]) -> float:
     name = config.validation.metric
     part = "validation_ema" if config.validation.weights == "ema" else "validation"
     value = values[f"{part}/{name}"]
+    if value is None or not math.isfinite(value):  # The log has None for NaN.
+        return UNSCORED
     return -value if name == "log_loss" else value
 
 
