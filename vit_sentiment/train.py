@@ -68,9 +68,11 @@ def main() -> None:
 
 
 def _seeds() -> list[int]:
-    texts = SEEDS.value or []
-    if not all(text.strip().isdecimal() for text in texts):
-        raise UserError(f"--seeds: expected numbers such as 0,1,2, found {','.join(texts)}")
+    if SEEDS.value is None:
+        return []
+    texts = SEEDS.value
+    if not texts or not all(text.strip().isdecimal() for text in texts):
+        raise UserError(f"--seeds: expected numbers such as 0,1,2, found {','.join(texts)!r}")
     seeds = [int(text) for text in texts]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds: a seed is named twice in {','.join(texts)}")

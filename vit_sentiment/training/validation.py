@@ -1,6 +1,7 @@
 """Validation while training: counts summed on the devices, metrics at the end."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from checkpoints.orbax_store import UNSCORED
 from input_pipeline.loader import LoadSettings, evaluation_batches
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
@@ -26,11 +28,13 @@ METRICS = ("macro_f1", "accuracy", "log_loss")
 WEIGHTS = ("raw", "ema")
 
 
-def score(config: ConfigDict, values: Mapping[str, float]) -> float:
+def score(config: ConfigDict, values: Mapping[str, float | None]) -> float:
     """What the best checkpoint has most of, from a row of the metric log."""
     name = config.validation.metric
     part = "validation_ema" if config.validation.weights == "ema" else "validation"
     value = values[f"{part}/{name}"]
+    if value is None or not math.isfinite(value):  # The log has None for what is no number.
+        return UNSCORED
     return -value if name == "log_loss" else value
 
 
