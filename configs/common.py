@@ -159,7 +159,8 @@ def get_config() -> ConfigDict:
     config.loss.temperature = 1.0
     # q of the generalised cross-entropy (1 - p^q) / q, which trusts labels less; 0: the ordinary.
     config.loss.generalised_q = 0.0
-    # Rows of P(label | truth), ((0.8, 0.1, 0.1), ...): the loss is corrected for such labels.
+    # Rows of P(label | truth), on the command line '((0.8,0.1,0.1),(0.1,0.8,0.1),(0,0.1,0.9))': the
+    # loss is corrected for such labels; empty: not.
     config.loss.noise_matrix = ()
     # Added to the logits while training: `none`, `prior` (log of the shares of the classes in the
     # training split), or numbers `-0.5,0,0.5`.
@@ -172,7 +173,7 @@ def get_config() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     # `radam`, `adamw`, `lion`, `sgd`, whose momentum is b1, or `muon`, which orthogonalises the
-    # updates of the blocks' matrices and leaves the rest to Adam.
+    # updates of the blocks' matrices and leaves the rest to Adam, both with Nesterov's momentum.
     config.optimizer.name = "radam"
     # Decay of the moving average of gradients; of lion, that average's weight in the update.
     config.optimizer.b1 = 0.9
@@ -185,7 +186,8 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 0.0
     # What decays: `all`, or `kernels`: not biases, norms, positions and the class token.
     config.optimizer.decays = "all"
-    # Multiplies the learning rate once for each block between a parameter and the head; 1: none.
+    # Multiplies the learning rate once for each block from a parameter to the head, its own
+    # included, and once more for embeddings and positions; 1: none.
     config.optimizer.layer_decay = 1.0
     # Clips gradients to this global norm; 0: no clipping.
     config.optimizer.clip_norm = 0.0

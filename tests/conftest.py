@@ -64,3 +64,18 @@ def trained(tmp_path_factory, run):
     import tiny
 
     return tiny.trained(tmp_path_factory, run)
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For modules in which compiling is most of the time: programs run for milliseconds.
+
+    What other modules compile is left alone, and so is what the commands do that a test starts.
+    """
+    import jax
+    import tiny  # noqa: F401 (It sets up the cache of compiled programs.)
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

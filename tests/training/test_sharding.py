@@ -8,6 +8,7 @@ import eight_devices
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 MESHES = [f"{data},{fsdp}" for data, fsdp in eight_devices.MESHES]
 
 
@@ -29,6 +30,27 @@ def test_the_first_losses_are_those_of_one_device(eight, one, mesh):
     assert eight["devices"] == 8
     np.testing.assert_allclose(eight["meshes"][mesh]["losses"], one["losses"], rtol=0, atol=1e-5)
     assert one["losses"][-1] < one["losses"][0]
+
+
+@pytest.fixture(scope="module")
+def one_with_options():
+    """Runs of one device, one for each seed, by the same program."""
+    return [eight_devices.with_options(1, 1, (seed,)) for seed in eight_devices.SEEDS]
+
+
+def test_muon_in_parts_with_an_average_is_that_of_one_device(eight, one_with_options):
+    found, expected = eight["options"], one_with_options[0]
+    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0, atol=1e-5)
+    assert found["average"] == pytest.approx(expected["average"], rel=1e-5)
+    assert math.prod(found["parts"][0]) * 2 == math.prod(found["shape"])
+
+
+def test_seeds_in_one_step_are_those_of_one_device(eight, one_with_options):
+    found = eight["seeds"]
+    expected = np.transpose([one["losses"] for one in one_with_options])
+    np.testing.assert_allclose(found["losses"], expected, rtol=0, atol=1e-5)
+    assert np.abs(expected[:, 0] - expected[:, 1]).min() > 1e-4
+    assert found["average"] == pytest.approx(one_with_options[-1]["average"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("mesh", "ways"), [("8,1", 1), ("1,8", 8), ("4,2", 2)])

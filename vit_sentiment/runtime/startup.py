@@ -145,9 +145,11 @@ def numbers(flag: flags.FlagHolder[str | None], count: int) -> tuple[float, ...]
 
 def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
     """The different numbers of a flag of the form 0,1,2; none where it is not given."""
-    texts = flag.value or []
-    if not all(text.strip().isdecimal() for text in texts):
-        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts)}")
+    if flag.value is None:
+        return []
+    texts = flag.value
+    if not texts or not all(text.strip().isdecimal() for text in texts):
+        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts)!r}")
     values = [int(text) for text in texts]
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}: a seed is named twice in {','.join(texts)}")

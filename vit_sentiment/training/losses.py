@@ -132,7 +132,8 @@ def noise_matrix(rows: Sequence[Sequence[float]], num_classes: int) -> np.ndarra
     """The matrix of `config.loss.noise_matrix`, float32 [C, C]; None for an empty one.
 
     Raises:
-      UserError: it is not square, or a row is no distribution.
+      UserError: it is not square, a row is no distribution, or a column is empty: a label that
+        noise never makes would have an infinite loss.
     """
     if not len(rows):
         return None
@@ -145,6 +146,8 @@ def noise_matrix(rows: Sequence[Sequence[float]], num_classes: int) -> np.ndarra
         raise UserError(f"{where}: expected {num_classes} rows of {num_classes}, found {rows}")
     if not np.all(matrix >= 0) or not np.allclose(matrix.sum(axis=1), 1.0, atol=1e-3):
         raise UserError(f"{where}: expected rows that are >= 0 and sum to 1, found {rows}")
+    if not np.all(matrix.any(axis=0)):
+        raise UserError(f"{where}: expected columns that are not all 0, found {rows}")
     return (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -173,8 +176,9 @@ def soften(probs: jax.Array, temperature: float) -> jax.Array:
     """Probabilities [B, C] as their logits divided by the temperature would give them."""
     if temperature == 1:
         return probs
-    powers = probs ** (1.0 / temperature)
-    return powers / jnp.maximum(powers.sum(-1, keepdims=True), 1e-30)  # Zeros stay zeros.
+    # The largest becomes 1, or all of them could underflow; rows of zeros stay what they are.
+    powers = (probs / jnp.maximum(probs.max(-1, keepdims=True), 1e-30)) ** (1.0 / temperature)
+    return powers / jnp.maximum(powers.sum(-1, keepdims=True), 1e-30)
 
 
 def _part(loss: Loss, logits: jax.Array, targets: jax.Array) -> jax.Array:
@@ -184,10 +188,6 @@ def _part(loss: Loss, logits: jax.Array, targets: jax.Array) -> jax.Array:
         # of the truth is compared with them, so that what is learnt is the truth.
         log_probs = jax.nn.logsumexp(log_probs[:, :, None] + jnp.log(loss.noise), axis=1)
     smooth = targets * (1.0 - loss.label_smoothing) + loss.label_smoothing / targets.shape[-1]
-    if loss.q:
-        # Zhang and Sabuncu 2018 (arXiv 1805.07836), equation 6.
-        each = (1.0 - jnp.exp(loss.q * log_probs)) / loss.q
-    else:
-        # A label that noise never makes has the probability 0; 0 times it is 0.
-        each = -jnp.where(smooth > 0, log_probs, 0.0)
+    # With q: Zhang and Sabuncu 2018 (arXiv 1805.07836), equation 6.
+    each = -jnp.expm1(loss.q * log_probs) / loss.q if loss.q else -log_probs
     return jnp.sum(smooth * each, axis=-1) * (targets @ jnp.asarray(loss.class_weights))

@@ -69,7 +69,8 @@ def _muon(o: ConfigDict) -> optax.GradientTransformation:
 def _matrices(params: Any) -> Any:
     """Reduction and output axes of the blocks' matrices, None for what Adam is to update.
 
-    Muon is made for hidden layers: embeddings, norms and the head are Adam's (Jordan et al. 2024).
+    Muon is made for hidden layers: embeddings, norms and the head are Adam's (Jordan et al. 2024),
+    in optax with Nesterov's momentum (Dozat 2016), as Muon's own.
     """
 
     def dimensions(path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:

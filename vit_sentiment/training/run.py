@@ -156,8 +156,6 @@ def _open(job: Job, setup: Setup, stack: contextlib.ExitStack) -> _Opened:
     else:
         start, items = restored
         state = step.TrainState.from_items(items)
-        if jax.process_index() == 0:
-            manifest.note_resumption(workdir, start)
     scores = validation.past_scores(config, workdir, start)
     return _Opened(job, setup, checkpoints, state, start, scores)
 
@@ -173,6 +171,9 @@ def _advance(runs: Runs, group: Sequence[_Opened], should_stop: ShouldStop) -> b
     """Trains runs that are at the same step to their end; whether they reached it."""
     start, setup = group[0].start, group[0].setup
     _announce(setup, group)
+    if start and jax.process_index() == 0:
+        for run in group:
+            manifest.note_resumption(run.job.workdir, start)
     key = (len(group), setup.program)
     if key not in runs:  # Compiled once for runs that follow each other.
         runs[key] = (

@@ -30,7 +30,7 @@ METRICS = ("macro_f1", "accuracy", "binary_accuracy", "log_loss")
 WEIGHTS = ("raw", "ema")
 
 
-def score(config: ConfigDict, values: Mapping[str, float]) -> float:
+def score(config: ConfigDict, values: Mapping[str, float | None]) -> float:
     """What the best checkpoint has most of, from a row of the metric log."""
     name = config.validation.metric
     part = "validation_ema" if config.validation.weights == "ema" else "validation"

@@ -64,6 +64,8 @@ def only_one(workdir: pathlib.Path) -> Iterator[None]:
             yield
         finally:
             (workdir / LOCK_FILE).unlink(missing_ok=True)
+            if not any(workdir.iterdir()):  # A run that never began.
+                workdir.rmdir()
 
 
 def plain(value: Any) -> Any:
