@@ -118,9 +118,14 @@ def _locate(name: str | os.PathLike[str]) -> tuple[pathlib.Path, published.Model
     """The file or folder, and which of the original's models it is, if the name says so."""
     path, text = pathlib.Path(name), os.fspath(name)
     if path.exists():
-        return path, None
+        model = published.MODELS.get(path.stem) if path.suffix in hdf5.SUFFIXES else None
+        if model is not None:
+            say(f"{path}: by its name the original's {model.name}, input range {model.input_range}")
+        return path, model
     label, separator, file = text.partition("=")
     if separator and pathlib.Path(file).exists():
+        if label not in published.MODELS:
+            say(f"warning: {label} is none of the original's models; nothing is known of it")
         return pathlib.Path(file), published.MODELS.get(label)
     if text in {release.name for release in releases.RELEASES}:
         return download.fetch(releases.find(text)), published.MODELS.get(text)

@@ -37,8 +37,8 @@ def get_config() -> ConfigDict:
     # Everything random is a function of it: initial weights, order of the data, dropout,
     # augmentation.
     config.seed = 0
-    # Weights to start from: an .npz file, the workdir of another run, a Hugging Face folder; empty:
-    # from scratch.
+    # Weights to start from: an .npz or Keras file, the workdir of another run, a Hugging Face
+    # folder, or the name of a public checkpoint, which is fetched; empty: from scratch.
     config.init_from = ""
     # `fresh`: a new head; `keep`: the head of those weights too, whose classes must be these.
     config.init_head = "fresh"

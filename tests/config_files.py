@@ -37,7 +37,7 @@ def arguments(module):
 def cases():
     """Golden file names by module name and argument."""
     return {
-        (name, argument): "-".join(filter(None, [name, argument.replace("/", "")])) + ".json"
+        (name, argument): "-".join(filter(None, [name, argument.replace(",", "-")])) + ".json"
         for name, module in modules().items()
         for argument in arguments(module)
     }

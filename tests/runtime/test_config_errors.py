@@ -7,12 +7,12 @@ import pytest
 from absl import flags
 from ml_collections.config_flags import config_flags
 
-from configs import common, original
+from configs import common, t4sa
 from vit_sentiment.runtime import config_errors, config_fields
 from vit_sentiment.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
-ORIGINAL = "--config=configs/original.py"
+T4SA = "--config=configs/t4sa.py"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def told(check, *words):
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_field_names_what_is_there(check, word, message):
-    assert told(check, ORIGINAL, word).startswith(f"{word}: {message}")
+    assert told(check, T4SA, word).startswith(f"{word}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_a_mistake_in_a_field_names_what_is_there(check, word, message):
     ],
 )
 def test_what_is_right_passes(check, words):
-    check(ORIGINAL, *words)
-    check("--config", "configs/original.py:L/16", *words)
+    check(T4SA, *words)
+    check("--config", "configs/t4sa.py:ViT_L16,original", *words)
 
 
 def test_every_field_takes_its_own_value_as_text(check):
@@ -116,8 +116,10 @@ def test_every_field_takes_its_own_value_as_text(check):
         ("configs", "no such file"),
         ("configs/demo.py:x", "takes no argument, found 'x'"),
         ("configs/tweets.py:smal", "expected no argument or `small`, found 'smal'"),
-        ("configs/original.py:B/8",
-         "expected one of B/16, B/32, L/16, L/32, found 'B/8'"),
+        ("configs/t4sa.py:ViT_B8",
+         "expected MODEL, MODEL,original or MODEL,modern, MODEL one of B-T4SA_1.0_upd, "
+         "B-T4SA_1.0_upd_filt, bal_flat_T4SA2.0, bal_T4SA2.0, ViT_B32, ViT_L32, ViT_B16, ViT_L16, "
+         "found 'ViT_B8'"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_or_argument_is_told(check, file, message):
@@ -163,7 +165,7 @@ def test_a_config_file_that_fails_is_told_with_the_place(
     ],
 )
 def test_values_become_the_type_of_their_field(name, value, expected):
-    found = config_fields.convert(original.get_config(), name, value)
+    found = config_fields.convert(t4sa.get_config(), name, value)
     assert (type(found), found) == (type(expected), expected)
 
 
