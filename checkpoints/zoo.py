@@ -127,18 +127,19 @@ def _print_models(entries) -> None:
     from vit_sentiment.reporting.terminal import print_table
     from vit_sentiment.runtime.progress import say
 
-    rows, sources = [], []
+    rows: list[list[object]] = []
+    sources: list[str] = []
     for entry in entries:
         cells = {f["benchmark"]: f for f in entry["figures"][::-1] if f["metric"] == "accuracy"}
         told = [cells[name] for name in _TWITTER_1 if name in cells]
-        sources += [cell["source"] for cell in told if cell["source"] not in sources]
+        sources = list(dict.fromkeys([*sources, *(cell["source"] for cell in told)]))
         marks = dict.fromkeys(f"[{sources.index(cell['source']) + 1}]" for cell in told)
         low, high = entry["input_range"]
         rows.append(
             [
                 *(entry["name"], f"ViT-{entry['variant']}", entry["image_size"]),
                 *(f"[{low:g}, {high:g}]", entry["training_set"]),
-                *(f"{cells[name]['percent']:g}" if name in cells else None for name in _TWITTER_1),
+                *(str(cells[name]["percent"]) if name in cells else None for name in _TWITTER_1),
                 *(" ".join(marks) or None, "downloads" if entry["url"] else "NAME=FILE"),
             ]
         )

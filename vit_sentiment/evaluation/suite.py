@@ -116,7 +116,7 @@ def table(results: Sequence[Scored]) -> Table:
         low, high = f["interval_95"]
         row = [result.system, result.benchmark, f["rows"], balance, f["majority"], f["accuracy"]]
         row += [f"{low:.4f} to {high:.4f}", f["macro_f1"], *(f.get(name) for name in shown)]
-        row += [f"{cell['percent']:.2f} %", f"{cell['difference']:+.2f}"] if cell else [None, None]
+        row += [f"{cell['percent']} %", f"{cell['difference']:+.2f}"] if cell else [None, None]
         rows.append(row)
     return header, rows
 

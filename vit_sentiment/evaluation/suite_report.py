@@ -56,7 +56,7 @@ def reproduction(results: Sequence[Scored]) -> tuple[Table, bool]:
             good.append(reproduced(cell))
             ours = f"{100 * result.figures[cell['metric']]:.2f}"
             line = [result.system, result.benchmark, cell["metric"], ours]
-            line += [f"{cell['percent']:.2f}", f"{cell['difference']:+.2f}"]
+            line += [str(cell["percent"]), f"{cell['difference']:+.2f}"]
             lines.append([*line, "yes" if good[-1] else "NO"])
     header = ["model", "benchmark", "figure", "here, %", "published, %", "difference", "reproduced"]
     return (header, lines), bool(good) and all(good)
