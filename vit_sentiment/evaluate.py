@@ -61,6 +61,13 @@ FORMAT = flags.DEFINE_enum(
     ["ours", "original"],
     "Of the predictions on benchmarks: the original's has no paths.",
 )
+FOLD = flags.DEFINE_integer(
+    "fold",
+    None,
+    "Benchmarks: the test rows of this one of the original's five folds alone, 0 to 4.",
+    lower_bound=0,
+    upper_bound=4,
+)
 JSON = flags.DEFINE_string("json", None, "Benchmarks: file for all figures.")
 CSV = flags.DEFINE_string("csv", None, "Benchmarks: file for the table.")
 HTML = flags.DEFINE_string("html", None, "Benchmarks: file for the report.")
@@ -91,7 +98,7 @@ REPORT_IMAGES = flags.DEFINE_bool(
 )
 flags.adopt_module_key_flags(weight_flags)
 
-OF_BENCHMARKS = (MODEL, ROOT, PREDICTIONS, COMPARE, REPRODUCE, FORMAT, JSON, CSV, HTML)
+OF_BENCHMARKS = (MODEL, ROOT, PREDICTIONS, COMPARE, REPRODUCE, FORMAT, FOLD, JSON, CSV, HTML)
 OF_DATA = (DATA, SPLIT, LABEL, PROBES, REPORT_IMAGES)
 
 
@@ -133,6 +140,7 @@ def _on_benchmarks(compared) -> None:
     options = on_benchmarks.Options(
         root=ROOT.value,
         images=IMAGES.value,
+        fold=FOLD.value,
         data_dir=DATA_DIR.value,
         out=OUT.value or "runs/benchmarks",
         batch_size=BATCH_SIZE.value,

@@ -5,7 +5,9 @@ import shutil
 
 import dataset_tree
 import numpy as np
+import polars as pl
 import pytest
+from sklearn.model_selection import StratifiedKFold
 
 from checkpoints import formats, orbax_store
 from input_pipeline.benchmark import benchmark_dataset_builder as builder
@@ -37,9 +39,9 @@ def model(golden, tmp_path, monkeypatch):
 
 def evaluate(tree, names, *, systems=(), workdirs=(), predictions=(), compared=(), **changes):
     options = {
-        "root": str(tree), "images": None, "data_dir": "data", "out": "out", "batch_size": 8,
-        "on_error": "fail", "file_format": "ours", "hints": HINTS, "json": "all.json",
-        "csv": None, "html": None, "reproduce": False,
+        "root": str(tree), "images": None, "fold": None, "data_dir": "data", "out": "out",
+        "batch_size": 8, "on_error": "fail", "file_format": "ours", "hints": HINTS,
+        "json": "all.json", "csv": None, "html": None, "reproduce": False,
     }  # fmt: skip
     on_benchmarks.evaluate(
         names, systems, workdirs, predictions, compared,
@@ -103,6 +105,27 @@ def test_files_of_predictions_need_the_list_alone(tree, tmp_path, monkeypatch):
     found = evaluate(root, ["5agree", "3agree"], predictions=["labels.txt"])
     assert [(r["rows"], r["accuracy"]) for r in found["results"]] == [(12, 1), (16, 1)]
     assert found["results"][0]["auc_pos"] is None
+
+
+def test_files_of_folds_are_scored_on_the_rows_of_their_fold(tree, model):
+    """Masked files of the original: no paths, as many rows as scikit-learn's fold has."""
+    evaluate(tree, ["5agree"], systems=[model])
+    whole = pl.read_csv("out/predictions/tiny.h5_5agree.csv")
+    source = open_benchmark("5agree", str(tree))
+    gold = source.labels("human_label")
+    folds = StratifiedKFold(5, shuffle=True, random_state=42).split(gold, gold)
+    for fold, (_, rows) in enumerate(folds):
+        part = whole[rows].select("NEG", pl.col("NEU") * 1e-7, "POS")
+        part.write_csv("fine_tune_5agree.csv")
+        (found,) = evaluate(tree, ["5agree"], predictions=["fine_tune_5agree.csv"], fold=fold)[
+            "results"
+        ]
+        right = (part["POS"] > part["NEG"]).to_numpy() == (gold[rows] == 2)
+        assert (found["rows"], found["accuracy"]) == (len(rows), right.mean())
+    with pytest.raises(UserError, match=r"expected 12 rows, .* found 2; "):
+        evaluate(tree, ["5agree"], predictions=["fine_tune_5agree.csv"])
+    with pytest.raises(UserError, match=r"t4sa/bal, split test: .* have no human_label"):
+        evaluate(tree, ["t4sa/bal:test"], predictions=["fine_tune_5agree.csv"], fold=0)
 
 
 def write_run(workdir, weights, seed, **changes):

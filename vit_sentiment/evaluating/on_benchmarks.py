@@ -19,9 +19,11 @@ from vit_sentiment.reporting.terminal import print_table
 from vit_sentiment.runtime import accelerator
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
-from vit_sentiment.training import recipes
+from vit_sentiment.training import folds, recipes
 from vit_sentiment.training.workdir import GROUPS_FILE
 
+ORIGINAL_FOLDS, ORIGINAL_SEED = 5, 42
+"""Of the original's StratifiedKFold (5_fold_cross.py)."""
 _LEAK = "these figures do not measure generalisation"
 
 
@@ -32,6 +34,7 @@ class Options:
     Attributes:
       root: the original's `dataset/` folder.
       images: folder of the photos, if they are not in the tree's places.
+      fold: number of the original's fold whose test rows are scored, or None for all rows.
       data_dir: where packed benchmarks are found when the tree lacks them.
       out: folder below which predictions are written.
       batch_size: photos at a time, over all local devices.
@@ -44,6 +47,7 @@ class Options:
 
     root: str
     images: str | None
+    fold: int | None
     data_dir: str
     out: str
     batch_size: int
@@ -124,7 +128,7 @@ def _opener(options: Options, *, photos: bool) -> Callable[[str, Problems], Sour
     """
     images = options.images or (None if photos else options.root)
 
-    def open_benchmark(name: str, problems: Problems) -> Source:
+    def open_whole(name: str, problems: Problems) -> Source:
         packed = pathlib.Path(options.data_dir, "benchmark", config_name(name))
         if packed.is_dir():
             try:
@@ -132,6 +136,12 @@ def _opener(options: Options, *, photos: bool) -> Callable[[str, Problems], Sour
             except UserError:
                 return open_source(str(packed), "test")
         return benchmarks.open_benchmark(name, options.root, images=images, problems=problems)
+
+    def open_benchmark(name: str, problems: Problems) -> Source:
+        source = open_whole(name, problems)
+        if options.fold is None:
+            return source
+        return folds.make_folds(source, ORIGINAL_FOLDS, ORIGINAL_SEED)[options.fold].test
 
     return open_benchmark
 
