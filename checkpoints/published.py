@@ -8,6 +8,7 @@ and test_benchmark.py; its README for the training sets. Where to get the files:
 import dataclasses
 
 _UNIT, _SYMMETRIC = (0.0, 1.0), (-1.0, 1.0)
+_UNEQUAL = "confidence 0.70 (negative) and 0.90"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +35,16 @@ MODELS = {
     model.name: model
     for model in (
         Model("boosted_model", "L/16", 384, _SYMMETRIC, "not documented"),
-        Model("ViT_L16", "L/16", 384, _SYMMETRIC, "B-T4SA 1.0 updated + T4SA 2.0"),
-        Model("ViT_L32", "L/32", 384, _SYMMETRIC, "B-T4SA 1.0 updated + T4SA 2.0"),
-        Model("ViT_B16", "B/16", 384, _SYMMETRIC, "B-T4SA 1.0 updated + T4SA 2.0"),
-        Model("ViT_B32", "B/32", 224, _UNIT, "B-T4SA 1.0 updated + T4SA 2.0"),
-        Model("merged_T4SA", "B/32", 224, _UNIT, "merged T4SA"),
+        Model("ViT_L16", "L/16", 384, _SYMMETRIC, "B-T4SA 1.0, new labels, and T4SA 2.0"),
+        Model("ViT_L32", "L/32", 384, _SYMMETRIC, "B-T4SA 1.0, new labels, and T4SA 2.0"),
+        Model("ViT_B16", "B/16", 384, _SYMMETRIC, "B-T4SA 1.0, new labels, and T4SA 2.0"),
+        Model("ViT_B32", "B/32", 224, _UNIT, "B-T4SA 1.0, new labels, and T4SA 2.0"),
+        Model("merged_T4SA", "B/32", 224, _UNIT, "B-T4SA 1.0, new labels, and T4SA 2.0, merged"),
         Model("bal_flat_T4SA2.0", "B/32", 224, _UNIT, "T4SA 2.0, confidence 0.70, balanced"),
-        Model("bal_T4SA2.0", "B/32", 224, _UNIT, "T4SA 2.0, confidence 0.70/0.90/0.90, balanced"),
-        Model("unb_T4SA2.0", "B/32", 224, _UNIT, "T4SA 2.0, confidence 0.70/0.90/0.90"),
+        Model("bal_T4SA2.0", "B/32", 224, _UNIT, f"T4SA 2.0, {_UNEQUAL}, balanced"),
+        Model("unb_T4SA2.0", "B/32", 224, _UNIT, f"T4SA 2.0, {_UNEQUAL}"),
         Model("B-T4SA_1.0", "B/32", 224, _UNIT, "B-T4SA 1.0"),
-        Model("B-T4SA_1.0_upd", "B/32", 224, _UNIT, "B-T4SA 1.0 with new labels"),
-        Model("B-T4SA_1.0_upd_filt", "B/32", 224, _UNIT, "the same, confidence 0.70"),
+        Model("B-T4SA_1.0_upd", "B/32", 224, _UNIT, "B-T4SA 1.0, new labels"),
+        Model("B-T4SA_1.0_upd_filt", "B/32", 224, _UNIT, "B-T4SA 1.0, new labels, confidence 0.70"),
     )
 }

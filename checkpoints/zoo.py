@@ -4,11 +4,13 @@
       prints every release: architecture, image size, whether it is here, who names its URL
   python -m checkpoints.zoo imagenet21k/ViT-B_32 ViT_B32
       fetches these two, if they are not here, and prints their paths, one a line
+  python -m checkpoints.zoo --published
+      prints the 12 models of the original: input range, training set, published accuracy, source
   python -m checkpoints.zoo --verify
       hashes all that is here and compares with what was recorded at first use
 
 Files are kept in $VIT_SENTIMENT_CACHE, else in vit_sentiment/weights of the user's cache folder.
---json and --verify take names as well, and mean all without.
+--json, --published and --verify take names as well, and mean all without.
 """
 
 import dataclasses
@@ -35,13 +37,20 @@ TIMEOUT = flags.DEFINE_float(
 )
 VERIFY = flags.DEFINE_bool("verify", False, "Hash what is here, fetch nothing.")
 JSON = flags.DEFINE_bool("json", False, "Print the catalogue as JSON, fetch nothing.")
+PUBLISHED = flags.DEFINE_bool(
+    "published", False, "Of the original's models what was published; with --json all of it."
+)
 
 
 def main(*names: str) -> None:
     from checkpoints import releases
 
-    if VERIFY.value and JSON.value:
-        raise UserError("--verify and --json do not go together")
+    if VERIFY.value and (JSON.value or PUBLISHED.value):
+        other = "json" if JSON.value else "published"
+        raise UserError(f"--verify and --{other} do not go together")
+    if PUBLISHED.value:
+        _print_published(names)
+        return
     # All names before the first download.
     chosen = [releases.find(name) for name in names] or releases.RELEASES
     if JSON.value:
@@ -90,6 +99,55 @@ def _print_json(chosen) -> None:
         path = download.locate(release, FOLDER.value)
         entries.append(dataclasses.asdict(release) | {"path": path and str(path)})
     print(json.dumps(entries, indent=2))
+
+
+def _print_published(names) -> None:
+    from checkpoints import published, releases
+    from vit_sentiment.evaluation.published import figures
+
+    if unknown := [name for name in names if name not in published.MODELS]:
+        known = ", ".join(published.MODELS)
+        raise UserError(f"{unknown[0]}: not a model of the original; there are: {known}")
+    entries = [
+        dataclasses.asdict(published.MODELS[name])
+        | {"url": releases.find(name).url}
+        | {"figures": [dataclasses.asdict(f) for f in figures() if f.system == name]}
+        for name in names or published.MODELS
+    ]
+    if JSON.value:
+        print(json.dumps(entries, indent=2))
+    else:
+        _print_models(entries)
+
+
+_TWITTER_1 = ("5agree", "4agree", "3agree")
+
+
+def _print_models(entries) -> None:
+    from vit_sentiment.reporting.terminal import print_table
+    from vit_sentiment.runtime.progress import say
+
+    rows: list[list[object]] = []
+    sources: list[str] = []
+    for entry in entries:
+        cells = {f["benchmark"]: f for f in entry["figures"][::-1] if f["metric"] == "accuracy"}
+        told = [cells[name] for name in _TWITTER_1 if name in cells]
+        sources = list(dict.fromkeys([*sources, *(cell["source"] for cell in told)]))
+        marks = dict.fromkeys(f"[{sources.index(cell['source']) + 1}]" for cell in told)
+        low, high = entry["input_range"]
+        rows.append(
+            [
+                *(entry["name"], f"ViT-{entry['variant']}", entry["image_size"]),
+                *(f"[{low:g}, {high:g}]", entry["training_set"]),
+                *(str(cells[name]["percent"]) if name in cells else None for name in _TWITTER_1),
+                *(" ".join(marks) or None, "downloads" if entry["url"] else "NAME=FILE"),
+            ]
+        )
+    header = ["name", "architecture", "image", "input range", "training set"]
+    print_table([*header, *(f"{name}, %" for name in _TWITTER_1), "source", "weights"], rows)
+    for number, source in enumerate(sources, 1):
+        print(f"[{number}] {source}")
+    say("accuracy, not trained on the benchmark; all figures: --published --json")
 
 
 def _print_table(chosen) -> None:

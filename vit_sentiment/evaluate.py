@@ -1,10 +1,12 @@
 """Evaluates trained models on a labelled split and writes predictions, metrics and a report.
 
-  python -m vit_sentiment.evaluate -m ViT_L16 -b 5agree --root=dataset
-  python -m vit_sentiment.evaluate -b 5agree --predictions=mine.csv --compare ours.csv theirs.csv
   python -m vit_sentiment.evaluate --workdir=runs/demo/train --data=runs/demo/data/distilled
   python -m vit_sentiment.evaluate --weights=model.npz --data=photos.csv --out=runs/evaluation
   python -m vit_sentiment.evaluate --workdir=runs/small,runs/b32 --data=tweets
+  python -m vit_sentiment.evaluate -m ViT_L16 -b 5agree --root=dataset
+  python -m vit_sentiment.evaluate -m ViT_B32,boosted_model=boosted.h5 -b all --html=all.html
+  python -m vit_sentiment.evaluate --predictions=mine.csv -b 5agree,3agree
+  python -m vit_sentiment.evaluate --compare ViT_L16=ours.csv theirs.csv -b 5agree
 
 The data is the folder or name of a dataset, a table with columns path and label, or a folder with a
 folder of photos for each class. A student of a text teacher is scored against human labels, and its
@@ -13,19 +15,16 @@ differ in nothing but their seed, are one system with mean and deviation; every 
 tested against each other on the same photos.
 
 With --benchmark models and files of predictions are scored on the original's benchmarks, by its
-protocol and beside what was published; several models are tested against each other.
+protocol and beside what was published; every two are tested against each other, or those that
+--compare names. Benchmarks are read from the original's dataset/ folder, or, where it lacks them,
+packed from below --data_dir.
 """
-
-import dataclasses
-import functools
-import pathlib
 
 from absl import flags
 
 from checkpoints import weight_flags
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.runtime.progress import say
 
 WORKDIR = flags.DEFINE_multi_string(
     "workdir",
@@ -48,10 +47,10 @@ BENCHMARK = flags.DEFINE_list(
 )
 ROOT = flags.DEFINE_string("root", "dataset", "Benchmarks: the original's dataset/ folder.")
 PREDICTIONS = flags.DEFINE_multi_string(
-    "predictions", [], "File of predictions for the benchmark, of any system."
+    "predictions", [], "Benchmarks: FILE or NAME=FILE of predictions, of any system."
 )
 COMPARE = flags.DEFINE_string(
-    "compare", None, "Two systems to test against each other: files of predictions or models, A B."
+    "compare", None, "Benchmarks: two systems A B to test, files of predictions or models."
 )
 REPRODUCE = flags.DEFINE_bool(
     "reproduce", False, "Exit with 1 unless every published cell is within 0.1 point."
@@ -61,6 +60,13 @@ FORMAT = flags.DEFINE_enum(
     "ours",
     ["ours", "original"],
     "Of the predictions on benchmarks: the original's has no paths.",
+)
+FOLD = flags.DEFINE_integer(
+    "fold",
+    None,
+    "Benchmarks: the test rows of this one of the original's five folds alone, 0 to 4.",
+    lower_bound=0,
+    upper_bound=4,
 )
 JSON = flags.DEFINE_string("json", None, "Benchmarks: file for all figures.")
 CSV = flags.DEFINE_string("csv", None, "Benchmarks: file for the table.")
@@ -78,7 +84,7 @@ OUT = flags.DEFINE_string(
     "out",
     None,
     "Folder of the results (default: evaluation/ below the workdir or runs/); of several workdirs, "
-    "of the comparison alone.",
+    "of the comparison alone; of benchmarks (default: runs/benchmarks), of the predictions.",
 )
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
 ON_ERROR = flags.DEFINE_enum(
@@ -92,159 +98,64 @@ REPORT_IMAGES = flags.DEFINE_bool(
 )
 flags.adopt_module_key_flags(weight_flags)
 
+OF_BENCHMARKS = (MODEL, ROOT, PREDICTIONS, COMPARE, REPRODUCE, FORMAT, FOLD, JSON, CSV, HTML)
+OF_DATA = (DATA, SPLIT, LABEL, PROBES, REPORT_IMAGES)
+
 
 def main(*words: str) -> None:
-    if BENCHMARK.value:
-        _benchmarks(words)
-    elif DATA.value is None:
+    if not BENCHMARK.value and DATA.value is None:
         raise UserError("give --data or --benchmark; see --help")
-    elif words or MODEL.value or PREDICTIONS.value or COMPARE.value or REPRODUCE.value:
-        raise UserError("--model, --predictions, --compare and --reproduce need --benchmark")
+    names = _compared(words)
+    this, others = ("--benchmark", OF_DATA) if BENCHMARK.value else ("--data", OF_BENCHMARKS)
+    if unused := [flag.name for flag in others if flag.present]:
+        raise UserError(f"--{unused[0]} does not go with {this}")
+    if BENCHMARK.value:
+        _on_benchmarks(names)
     else:
-        _data()
+        _on_data()
 
 
-def _data() -> None:
-    workdirs = [name for text in WORKDIR.value or [] for name in text.split(",") if name]
-    if bool(workdirs) == (WEIGHTS.value is not None):
-        raise UserError("give either --workdir or --weights")
+def _on_data() -> None:
+    from vit_sentiment.evaluating import on_data
 
-    import jax
-
-    from input_pipeline.problems import Problems
-    from vit_sentiment.evaluation import judge
-    from vit_sentiment.evaluation.single import Settings
-    from vit_sentiment.runtime import accelerator
-    from vit_sentiment.training import recipes
-
-    accelerator.prepare()
-    one = len(workdirs) <= 1 and not any(map(recipes.is_seed_folder, workdirs))
-    if one:
-        models = workdirs or [WEIGHTS.value]
-    else:
-        systems = recipes.systems(workdirs)
-        models = [workdir for system in systems for workdir in system.workdirs]
-    problems = Problems(ON_ERROR.value)
-    source = _open(_load(models[0]).description.classes, problems)
-    _check(models, source)
-    devices = jax.local_device_count()
-    batch_size = -(-BATCH_SIZE.value // devices) * devices
-    label = LABEL.value or judge.default_label(source)
-    settings = Settings(label, batch_size, REPORT_IMAGES.value)
-    if one:
-        out = pathlib.Path(OUT.value) if OUT.value else _usual_place(models[0], source)
-        _one(models[0], source, out, settings, problems)
-    else:
-        _several(systems, workdirs, source, settings, problems)
+    options = on_data.Options(
+        data=DATA.value,
+        split=SPLIT.value,
+        data_dir=DATA_DIR.value,
+        images=IMAGES.value,
+        label=LABEL.value,
+        out=OUT.value,
+        batch_size=BATCH_SIZE.value,
+        on_error=ON_ERROR.value,
+        probes=PROBES.value,
+        report_images=REPORT_IMAGES.value,
+        hints=weight_flags.hints(),
+    )
+    on_data.evaluate(_workdirs(), WEIGHTS.value, options)
 
 
-def _one(name, source, out, settings, problems) -> None:
-    from vit_sentiment.evaluation import report
-    from vit_sentiment.evaluation.single import REPORT_FILE
-    from vit_sentiment.reporting.terminal import print_table
+def _on_benchmarks(compared) -> None:
+    from vit_sentiment.evaluating import on_benchmarks
 
-    _, result = _evaluate(name, source, out, settings, problems)
-    if not result["probes"]:
-        say(report.NO_PROBE)
-    print(f"{_load(name).source} on {source.name} {source.split}, against {result['label']}")
-    print_table(*report.summary(result))
-    print(report.ONE_SEED)
-    print_table(*report.per_class(result))
-    print(f"report: {out / REPORT_FILE}")
-
-
-def _several(systems, names, source, settings, problems) -> None:
-    """Each workdir as if it were alone, then all of them beside each other."""
-    from vit_sentiment.evaluation import comparison_report, several
-    from vit_sentiment.evaluation.single import REPORT_FILE, facts_of
-    from vit_sentiment.reporting.terminal import print_table
-
-    together = "+".join(pathlib.Path(name).resolve().name for name in names)
-    usual = pathlib.Path("runs", "evaluation", together, _data_name(source))
-    out = pathlib.Path(OUT.value) if OUT.value else usual
-    out.mkdir(parents=True, exist_ok=True)
-    total, done, evaluated = sum(len(system.workdirs) for system in systems), 0, {}
-    for system in systems:
-        evaluated[system.name] = []
-        for workdir, seed in zip(system.workdirs, system.seeds, strict=True):
-            done += 1
-            say(f"{workdir} ({done} of {total})")
-            noted = dataclasses.replace(problems, rows=[*problems.rows])
-            place = _usual_place(workdir, source)
-            predicted, result = _evaluate(workdir, source, place, settings, noted)
-            run = several.Run(workdir, _load(workdir).source, seed, predicted, result)
-            evaluated[system.name].append(run)
-    grouping = {system.name: system.grouping for system in systems}
-    compared = several.compare(source, evaluated, grouping, settings.label)
-    comparison_report.write(out, compared, facts_of(source))
-    print(f"on {source.name} {source.split}, against {compared['label']}")
-    print_table(*comparison_report.systems(compared))
-    print()
-    print_table(*comparison_report.grouping(compared))
-    if compared["pairs"]:
-        print()
-        print_table(*comparison_report.pairs(compared))
-    print(f"report: {out / REPORT_FILE}")
-
-
-def _benchmarks(words) -> None:
-    """Models and files of predictions on benchmarks, by the original's protocol."""
-    import jax
-
-    from input_pipeline import benchmarks
-    from vit_sentiment.evaluation import comparison_report, suite, suite_run
-    from vit_sentiment.reporting.terminal import print_table
-    from vit_sentiment.runtime import accelerator
-
-    accelerator.prepare()
-    names = suite_run.expand(BENCHMARK.value)
-    compared = _compared(words)
-    systems = [*MODEL.value, *_split_workdirs(), *([WEIGHTS.value] if WEIGHTS.value else [])]
-    systems += [*PREDICTIONS.value, *compared]
-    predictions = [name for name in systems if suite_run.is_predictions(name)]
-    models = [name for name in systems if name not in predictions]
-    if not systems:
-        raise UserError("give --model, --workdir, --weights or --predictions; see --help")
-    devices = jax.local_device_count()
-
-    def open_benchmark(name, problems):
-        return benchmarks.open_benchmark(name, ROOT.value, images=IMAGES.value, problems=problems)
-
-    results = suite_run.run_models(
-        dict.fromkeys(models),
-        names,
-        load=_load,
-        open_benchmark=open_benchmark,
-        out=pathlib.Path(OUT.value or "runs/benchmarks"),
-        batch_size=-(-BATCH_SIZE.value // devices) * devices,
+    options = on_benchmarks.Options(
+        root=ROOT.value,
+        images=IMAGES.value,
+        fold=FOLD.value,
+        data_dir=DATA_DIR.value,
+        out=OUT.value or "runs/benchmarks",
+        batch_size=BATCH_SIZE.value,
         on_error=ON_ERROR.value,
         file_format=FORMAT.value,
+        hints=weight_flags.hints(),
+        json=JSON.value,
+        csv=CSV.value,
+        html=HTML.value,
+        reproduce=REPRODUCE.value,
     )
-    results += suite_run.read_predictions(dict.fromkeys(predictions), names, open_benchmark)
-    pairs = suite_run.pairs(results, open_benchmark)
-    print_table(*suite.table(results))
-    for benchmark, tests in pairs.items():
-        print(f"\n{benchmark}")
-        print_table(*comparison_report.pairs({"pairs": tests}))
-    if JSON.value:
-        suite_run.write_json(JSON.value, results, pairs)
-    if CSV.value:
-        suite_run.write_csv(CSV.value, suite.table(results))
-    if HTML.value:
-        suite_run.write_html(HTML.value, results, pairs)
-    if REPRODUCE.value:
-        cells, reproduced = suite.reproduction(results)
-        print()
-        print_table(*cells)
-        if not reproduced:
-            raise UserError(
-                "not reproduced: "
-                + (
-                    "a published cell differs by more than 0.1 point"
-                    if cells[1]
-                    else "nothing was published of these models on these benchmarks"
-                )
-            )
+    systems = [*MODEL.value, *([WEIGHTS.value] if WEIGHTS.value else [])]
+    on_benchmarks.evaluate(
+        BENCHMARK.value, systems, _workdirs(), PREDICTIONS.value, compared, options
+    )
 
 
 def _compared(words) -> list[str]:
@@ -259,92 +170,8 @@ def _compared(words) -> list[str]:
     return names
 
 
-def _split_workdirs() -> list[str]:
-    return [part for value in WORKDIR.value or [] for part in value.split(",")]
-
-
-@functools.lru_cache(maxsize=1)  # Several models may not fit into memory together.
-def _load(name):
-    from vit_sentiment.inference.model import load
-
-    return load(name, **weight_flags.hints())
-
-
-def _check(names, source) -> None:
-    """All models, so that the last one's mistake is not told when the others have been run."""
-    from vit_sentiment.evaluation import judge
-
-    for name in names:
-        judge.check_classes(_load(name), source)
-
-
-def _evaluate(name, source, out, settings, problems):
-    from vit_sentiment.evaluation import probing, single
-    from vit_sentiment.reporting import metric_log
-
-    return single.evaluate(
-        _load(name),
-        source,
-        out,
-        settings,
-        problems,
-        title=f"{name} on {source.name} {source.split}".strip(),
-        log=[] if WEIGHTS.value else metric_log.read(pathlib.Path(name)),
-        warnings=_warnings(name, source),
-        average=_average(name),
-        probes=probing.found(pathlib.Path(PROBES.value), source.fingerprint, settings.label),
-    )
-
-
-def _average(name):
-    """The model with the moving average of its parameters, of a run that keeps one."""
-    from vit_sentiment.inference.model import load
-    from vit_sentiment.training.workdir import averages
-
-    hints = weight_flags.hints()
-    if WEIGHTS.value or hints["checkpoint"].endswith("-ema") or not averages(pathlib.Path(name)):
-        return None
-    return load(name, **{**hints, "checkpoint": hints["checkpoint"] + "-ema"})
-
-
-def _open(classes, problems):
-    from input_pipeline.records import CLASSES
-    from input_pipeline.sources import open_source, split_names
-
-    splits = split_names(DATA.value, DATA_DIR.value)
-    split = SPLIT.value or ("test" if "test" in splits else "")
-    return open_source(
-        DATA.value,
-        split,
-        data_dir=DATA_DIR.value,
-        images=IMAGES.value,
-        classes=classes or CLASSES,
-        problems=problems,
-    )
-
-
-def _warnings(name, source) -> list[str]:
-    from vit_sentiment.evaluation.judge import leak_warnings
-    from vit_sentiment.training.workdir import GROUPS_FILE
-
-    folder = pathlib.Path(name).parent if WEIGHTS.value else pathlib.Path(name)
-    consequence = "these figures do not measure generalisation"
-    warnings = leak_warnings(folder / GROUPS_FILE, source, consequence)
-    calibration = _load(name).description.calibration
-    if calibration is not None and calibration.fingerprint == source.fingerprint:
-        flattered = "log-loss and calibration error are flattered"
-        warnings.append(f"the model was calibrated on these photos; {flattered}")
-    return warnings
-
-
-def _data_name(source) -> str:
-    return "-".join(filter(None, [pathlib.Path(source.name).stem, source.split]))
-
-
-def _usual_place(name, source) -> pathlib.Path:
-    if WEIGHTS.value:
-        return pathlib.Path("runs", "evaluation", pathlib.Path(name).stem, _data_name(source))
-    return pathlib.Path(name, "evaluation", _data_name(source))
+def _workdirs() -> list[str]:
+    return [name for text in WORKDIR.value or [] for name in text.split(",") if name]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from absl.testing import flagsaver
 from loopback import Reply
 
-from checkpoints import releases
+from checkpoints import published, releases
 from checkpoints import zoo as verb
 from vit_sentiment.runtime import startup
 
@@ -77,6 +77,32 @@ def test_json_is_the_catalogue(zoo, cache):
     assert json.loads(zoo("--json", "ViT_L16")[1])[0]["path"] is None
 
 
+def test_published_lists_the_twelve_models_of_the_original(zoo, cache):
+    code, out, _ = zoo("--published")
+    lines = out.splitlines()
+    rows = {line.split()[0]: line for line in lines[1:13]}
+    assert code == 0
+    assert list(rows) == list(published.MODELS)
+    for name, row in rows.items():
+        model, low = published.MODELS[name], -1 if "B/32" not in row else 0
+        assert row.split()[1:5] == [f"ViT-{model.variant}", str(model.image_size), f"[{low},", "1]"]
+        assert model.training_set in row
+        assert row.rstrip().endswith("downloads" if releases.find(name).url else "NAME=FILE")
+    assert rows["ViT_L16"].split()[-5:] == ["87.8", "84.8", "81.9", "[1]", "downloads"]
+    assert rows["B-T4SA_1.0"].split()[-5:-1] == ["81.18", "\N{EN DASH}", "\N{EN DASH}", "[2]"]
+    assert [line[:3] for line in lines[13:]] == ["[1]", "[2]"]
+    assert "fabiocarrara/cross-modal-visual-sentiment-analysis: README.md" in lines[13]
+
+
+def test_published_tells_all_figures_as_json(zoo, cache):
+    (entry,) = json.loads(zoo("--published", "--json", "bal_flat_T4SA2.0")[1])
+    assert (entry["input_range"], entry["image_size"]) == ([0, 1], 224)
+    assert entry["url"] == releases.find("bal_flat_T4SA2.0").url
+    found = {(f["benchmark"], f["metric"], f["percent"]) for f in entry["figures"]}
+    assert len(entry["figures"]) == 8
+    assert {("3agree", "accuracy", 75.3), ("5agree", "auc_pos", 87.78)} < found
+
+
 def test_verify_names_each_file_that_changed_and_goes_on(zoo, cache, npz):
     good = drop(cache / "t4sa")
     bad = cache / "vit_keras/ViT-B_32_imagenet21k.npz"
@@ -102,6 +128,8 @@ def test_verify_names_each_file_that_changed_and_goes_on(zoo, cache, npz):
         (["ViT_B32", "ViT_B23"], ["ViT_B23: no such release", "ViT_B32"]),
         (["boosted_model"], ["boosted_model", "no public file"]),
         (["--verify", "--json"], ["--verify", "--json"]),
+        (["--verify", "--published"], ["--verify", "--published"]),
+        (["--published", "ViT_B23"], ["ViT_B23", "not a model of the original", "boosted_model"]),
         (["--timeout=0", "ViT_B32"], ["--timeout=0"]),
         (["--base_url=ftp://here", "ViT_B32"], ["ftp://here/t4sa/ViT_B32.h5", "http"]),
         (["--folder=never", "ViT_B32"], ["never: no such folder"]),

@@ -14,7 +14,7 @@ class Figure:
     """One published cell.
 
     Attributes:
-      system: who reached it.
+      system: who reached it; the original's models by the names of `checkpoints.published`.
       benchmark: on what; names of ours where it is one of ours.
       metric: `accuracy`, `macro_f1`, `auc_pos`, `f1_negative`, `f1_positive`.
       percent: as printed there.

@@ -1,21 +1,21 @@
-"""Running models over benchmarks, and the files that come out of it."""
+"""Running models over benchmarks, and scoring files of predictions."""
 
+import collections
 import csv
 import difflib
+import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from input_pipeline import benchmarks
+from input_pipeline.original_tree import KNOWN_CORRUPTED
 from input_pipeline.problems import Problems
 from input_pipeline.sources import Source
-from vit_sentiment.evaluation import comparison_report, judge, prediction_files, suite
+from vit_sentiment.evaluation import judge, prediction_files, suite
 from vit_sentiment.evaluation.suite import Scored
 from vit_sentiment.inference.model import Model
-from vit_sentiment.reporting import html, manifest
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
@@ -30,7 +30,6 @@ ORIGINAL_SUITE = (
 )
 """The benchmarks that the original's README offers; `all` stands for them."""
 PREDICTIONS_FOLDER = "predictions"
-FORMATS = ("ours", "original")
 
 
 def expand(names: Sequence[str]) -> list[str]:
@@ -48,19 +47,52 @@ def expand(names: Sequence[str]) -> list[str]:
 
 
 def is_predictions(name: str) -> bool:
-    """Whether a system is a file of predictions, by its ending."""
-    return "=" not in name and pathlib.Path(name).suffix in (".csv", ".tsv", ".parquet")
+    """Whether FILE or NAME=FILE is a file of predictions, by its ending."""
+    return pathlib.Path(file_of(name)).suffix in prediction_files.SUFFIXES
+
+
+def file_of(name: str) -> str:
+    """FILE of NAME=FILE, unless there is a file of this very name."""
+    _, separator, file = name.partition("=")
+    return file if separator and not pathlib.Path(name).exists() else name
 
 
 def system_name(model: str) -> str:
     """How a model is named in tables and files: NAME of NAME=FILE, the last part of a path."""
-    name, separator, _ = model.partition("=")
-    return name if separator else pathlib.Path(model).name or model
+    if file_of(model) != model:
+        return model.partition("=")[0]
+    return pathlib.Path(model).name or model
+
+
+def system_names(systems: Iterable[str]) -> dict[str, str]:
+    """The name of each; those that would share one are told apart by their whole path.
+
+    Raises:
+      UserError: a system is given twice, or two have the same NAME.
+    """
+    short = {}
+    places = set()
+    for system in systems:
+        label = system_name(system) if file_of(system) != system else ""
+        place = label, os.path.realpath(file_of(system))
+        if place in places:
+            raise UserError(f"{system} is given twice; a system is compared with others")
+        places.add(place)
+        short[system] = system_name(system)
+    shared = {name for name, count in collections.Counter(short.values()).items() if count > 1}
+    names = {
+        system: system if name in shared and file_of(system) == system else name
+        for system, name in short.items()
+    }
+    for name, count in collections.Counter(names.values()).items():
+        if count > 1:
+            raise UserError(f"two systems are named {name}; NAME=FILE gives them different names")
+    return names
 
 
 def predictions_file(system: str, benchmark: str) -> str:
     """The original's name, `<model>_<benchmark>.csv`, without what file systems dislike."""
-    return re.sub(r"[^\w.+-]+", "-", f"{system}_{benchmark}") + ".csv"
+    return re.sub(r"[^\w.+-]+", "-", f"{system}_{benchmark}").lstrip("-.") + ".csv"
 
 
 def run_models(
@@ -74,6 +106,7 @@ def run_models(
     on_error: str,
     file_format: str,
     file_name: str | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> list[Scored]:
     """Scores every model on every benchmark and writes its predictions below `out`.
 
@@ -83,21 +116,32 @@ def run_models(
       load, open_benchmark: by these names.
       file_format: `ours` or `original`.
       file_name: of the predictions of a single model and benchmark, instead of the usual one.
+      called: the models' names in tables and files; default: `system_name`.
+
+    Raises:
+      UserError: a benchmark or model cannot be used; told before the first photo is read.
     """
+    models = list(models)
+    opened = {}
+    for benchmark in names:
+        problems = Problems(on_error)
+        opened[benchmark] = open_benchmark(benchmark, problems), problems
+    if len(models) > 1:
+        for name, (source, _) in ((n, o) for n in models for o in opened.values()):
+            judge.check_classes(load(name), source)
     results = []
     for name in models:
         model = load(name)
-        for benchmark in names:
-            problems = Problems(on_error)
-            source = open_benchmark(benchmark, problems)
+        system = called[name] if called else system_name(name)
+        for benchmark, (source, noted) in opened.items():
+            problems = Problems(on_error, [*noted.rows])
             judge.check_classes(model, source)
             say(f"{name} on {benchmark}: {len(source)} photos")
             predicted = judge.predictions(model, source, batch_size=batch_size, on_error=on_error)
             judge.note_unreadable(source, predicted, problems)
-            system = system_name(name)
             path = out / PREDICTIONS_FOLDER / (file_name or predictions_file(system, benchmark))
             if file_format == "original":
-                prediction_files.write_original(path, predicted.probs)
+                prediction_files.write_original(path, predicted.probs, predicted.readable)
             else:
                 judge.write_predictions(path, source, predicted)
             problems.write(path.with_suffix(".problems.csv"))
@@ -109,68 +153,64 @@ def read_predictions(
     paths: Iterable[str],
     names: Sequence[str],
     open_benchmark: Callable[[str, Problems], Source],
+    called: Mapping[str, str] | None = None,
 ) -> list[Scored]:
-    """Scores files of predictions, each of which must be for every one of the benchmarks."""
+    """Scores files of predictions, each of which must be for every one of the benchmarks.
+
+    Args:
+      paths: FILE or NAME=FILE.
+      called: their names in tables; default: `system_name`.
+    """
     results = []
     for path in paths:
+        system = called[path] if called else system_name(path)
         for benchmark in names:
-            source = open_benchmark(benchmark, Problems("skip"))
-            probs = prediction_files.read(path, source.index["id"].to_list())
-            readable = np.ones(len(source), np.bool_)
-            found = judge.Predictions(probs, readable)
-            results.append(suite.score(path, benchmark, source, found))
+            problems = Problems("skip")
+            source = open_benchmark(benchmark, problems)
+            _, is_binary = suite.gold_labels(source)
+            found = prediction_files.read(
+                file_of(path),
+                source.index["id"].to_list(),
+                binary=is_binary,
+                left_out=_left_out(problems),
+            )
+            predicted = judge.Predictions(found.probs, found.known)
+            results.append(suite.score(system, benchmark, source, predicted, graded=found.graded))
     return results
 
 
+def _left_out(problems: Problems) -> list[str]:
+    """The ids of known corrupted photos that a list has."""
+    noted = [path for _, path, _ in problems.rows]
+    return [id_ for id_ in KNOWN_CORRUPTED if any(path.endswith(id_) for path in noted)]
+
+
 def pairs(
-    results: Sequence[Scored], open_benchmark: Callable[[str, Problems], Source]
+    results: Sequence[Scored],
+    open_benchmark: Callable[[str, Problems], Source],
+    members: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Paired tests between every two systems of each benchmark; without pairs it is left out."""
-    return {
-        benchmark: suite.compare(scored, open_benchmark(benchmark, Problems("skip")))
-        for benchmark, scored in suite.by_benchmark(results).items()
-        if len(scored) > 1
-    }
+    """Paired tests between every two systems of each benchmark; a single system has none.
 
-
-def write_json(path: str, results: Sequence[Scored], pairs: dict[str, Any]) -> None:
-    """All figures, and the paired tests by benchmark."""
-    rows = [{"model": r.system, "benchmark": r.benchmark, **r.figures} for r in results]
-    files.write_json(
-        path, {"results": rows, "pairs": pairs, "made_from": {"commit": manifest.commit()}}
-    )
+    Args:
+      results: of all systems; those of others than `members` are left out.
+      members: see `suite.compare`.
+    """
+    if len(members) < 2:
+        return {}
+    wanted = {name for names in members.values() for name in names}
+    found = {}
+    for benchmark, scored in suite.by_benchmark(results).items():
+        own = [result for result in scored if result.system in wanted]
+        found[benchmark] = suite.compare(own, open_benchmark(benchmark, Problems("skip")), members)
+    return found
 
 
 def write_csv(path: str, table: suite.Table) -> None:
-    """The table as it is printed, numbers in full."""
+    """A table with numbers in full."""
     header, rows = table
     with (
         files.replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def write_html(path: str, results: Sequence[Scored], pairs: dict[str, Any]) -> None:
-    """One self-contained page: our figures, the paired tests, and all that was published."""
-    names = list(dict.fromkeys(result.benchmark for result in results))
-    parts = [
-        html.paragraph(
-            "Benchmarks of negative and positive photos: the neutral probability is dropped, the "
-            "greater of the others wins, a tie is negative. The test sets of T4SA have three "
-            "classes, labelled by a text teacher. Intervals are bootstrapped over photos."
-        ),
-        html.table(*suite.table(results)),
-    ]
-    for benchmark, tests in pairs.items():
-        parts += [
-            html.heading(f"Differences on {benchmark}"),
-            html.table(*comparison_report.pairs({"pairs": tests})),
-        ]
-    header, rows = suite.others(names)
-    parts += [html.heading("Published"), html.table(header, rows)]
-    parts += [
-        html.heading("Made from"),
-        html.table(["fact", "value"], [["commit", manifest.commit()]]),
-    ]
-    files.write_text(path, html.page("Benchmarks", parts))

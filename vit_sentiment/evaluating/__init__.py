@@ -1,0 +1,1 @@
+"""What the command `evaluate` does: on a dataset, and on benchmarks."""
