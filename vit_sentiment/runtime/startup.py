@@ -145,9 +145,11 @@ def numbers(flag: flags.FlagHolder[str | None], count: int) -> tuple[float, ...]
 
 def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
     """The different numbers of a flag of the form 0,1,2; none where it is not given."""
-    texts = flag.value or []
-    if not all(text.strip().isdecimal() for text in texts):
-        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts)}")
+    if flag.value is None:
+        return []
+    texts = flag.value
+    if not texts or not all(text.strip().isdecimal() for text in texts):
+        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts) or 'none'}")
     values = [int(text) for text in texts]
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}: a seed is named twice in {','.join(texts)}")
@@ -157,7 +159,10 @@ def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
 def _help(doc: str, program: str) -> str:
     lines = [doc.strip(), "", "Options:"]
     for flag in sorted(flags.FLAGS.get_key_flags_for_module(program), key=lambda f: f.name):
-        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
+        default = flag.default
+        if file := getattr(flag, "config_filename", None):  # The default itself is a whole config.
+            default = os.path.relpath(file)
+        default = "" if flag.default in (None, "") else f" (default: {default})"
         kind = "" if flag.boolean else f"={flag.flag_type().upper()}"
         lines.append(f"  --{flag.name}{kind}")
         lines.append(f"      {_one_line(flag.help)}{default}")
