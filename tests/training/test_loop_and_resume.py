@@ -414,6 +414,6 @@ def test_training_photos_in_the_validation_are_told(distilled, tmp_path, capsys)
 
 
 def test_too_little_memory_is_told_in_one_line():
-    with pytest.raises(UserError, match="^too little memory .*config.execution.remat"):
-        with training_run._memory_told():
-            jnp.zeros(10**15, jnp.float32).block_until_ready()
+    told = pytest.raises(UserError, match=r"^too little memory .*config\.execution\.remat")
+    with told, training_run._memory_told():
+        jnp.zeros(10**15, jnp.float32).block_until_ready()

@@ -149,7 +149,9 @@ def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
         return []
     texts = flag.value
     if not texts or not all(text.strip().isdecimal() for text in texts):
-        raise UserError(f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts) or 'none'}")
+        raise UserError(
+            f"--{flag.name}: expected numbers such as 0,1,2, found {','.join(texts) or 'none'}"
+        )
     values = [int(text) for text in texts]
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}: a seed is named twice in {','.join(texts)}")
