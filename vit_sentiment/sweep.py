@@ -55,8 +55,6 @@ SHARD = flags.DEFINE_string(
 def main() -> None:
     config = startup.config_value(CONFIG)
     seeds = startup.seeds(SEEDS)
-    if not seeds:
-        raise UserError("--seeds: expected numbers such as 0,1,2, found none")
     shard, shards = _shard()
     folder = pathlib.Path(WORKDIR.value)
     with stop_requests() as should_stop:

@@ -42,6 +42,12 @@ def test_help_prints_an_example_and_loads_nothing_heavy(verb):
     assert "\n  --" in done.stdout
 
 
+def test_the_default_config_is_named_not_printed(run):
+    out = run("vit_sentiment.cross_validate", "--help").stdout
+    assert "(default: configs/cross_validate.py)" in out
+    assert "layer_norm_epsilon" not in out
+
+
 @pytest.mark.parametrize("word", ["--help", "-h", "--helpshort", "-help"])
 def test_every_word_for_help_exits_with_0(run, word):
     done = run("checkpoints.inspect", word)
@@ -80,6 +86,7 @@ def test_help_names_options_with_kind_and_default(run):
          ["--config", "configs/no.py"]),
         ("input_pipeline.build", ["--count=0"], ["--count=0"]),
         ("input_pipeline.build", ["--count=x"], ["--count=x"]),
+        ("vit_sentiment.train", [*TRAIN, "--seeds="], ["--seeds: expected numbers", "found none"]),
         ("checkpoints.inspect", ["x.npz", "--gelu=relu"], ["--gelu=relu", "tanh|exact"]),
     ],
 )  # fmt: skip

@@ -41,6 +41,14 @@ WRONG = {
     "validation.every_epochs": -1,
 }
 
+NO_NUMBERS = {
+    "model.image_size": (2.5, "a"),
+    "model.input_range": ("a", "b"),
+    "model.layer_norm_epsilon": float("nan"),
+    "init_image_size": (1.5, 1.5),
+    "optimizer.weight_decay": float("inf"),
+}
+
 
 def changed(**fields):
     config = common.get_config()
@@ -52,12 +60,13 @@ def test_the_defaults_are_possible():
     checks.check(common.get_config())
 
 
-@pytest.mark.parametrize("field", WRONG)
+@pytest.mark.parametrize("field", [*WRONG, *NO_NUMBERS])
 def test_a_wrong_value_is_named(field):
+    value = (WRONG | NO_NUMBERS)[field]
     with pytest.raises(UserError) as error:
-        checks.check(changed(**{field: WRONG[field]}))
+        checks.check(changed(**{field: value}))
     assert str(error.value).startswith(f"config.{field}: expected ")
-    assert str(WRONG[field]) in str(error.value)
+    assert str(value) in str(error.value)
 
 
 def test_all_wrong_values_are_told_at_once():
@@ -77,3 +86,13 @@ def test_an_average_cannot_be_selected_where_there_is_none():
     with pytest.raises(UserError, match=r"validation\.weights: there is no average"):
         checks.check(changed(**{"validation.weights": "ema"}))
     checks.check(changed(**{"validation.weights": "ema", "ema_decay": 0.9}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("epochs", float("nan")), ("learning_rate", float("inf")), ("step_at", ("a",))],
+)
+def test_a_stage_holds_finite_numbers(field, value):
+    config = changed(stages=(common.stage(steps=2), common.stage(**{field: value})))
+    with pytest.raises(UserError, match=rf"^config.stages\[1\].{field}: expected"):
+        checks.check(config)

@@ -411,3 +411,9 @@ def test_training_photos_in_the_validation_are_told(distilled, tmp_path, capsys)
     config = tiny.config(distilled, data__validation_split="train[:5]")
     tiny.train(config, tmp_path / "run")
     assert "warning: 5 groups (tweets) are in training and validation" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_told_in_one_line():
+    told = pytest.raises(UserError, match=r"^too little memory .*config\.execution\.remat")
+    with told, training_run._memory_told():
+        jnp.zeros(10**15, jnp.float32).block_until_ready()

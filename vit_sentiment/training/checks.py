@@ -1,5 +1,6 @@
 """What a config must not say; told all at once, before anything is opened or compiled."""
 
+import math
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -7,10 +8,19 @@ from ml_collections import ConfigDict
 from input_pipeline.problems import POLICIES
 from input_pipeline.sources import LABELS
 from vit_sentiment.models.execution import ATTENTIONS, REMATS
+from vit_sentiment.runtime import config_fields
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import augment, optimizers, validation
 
 INIT_HEADS = ("fresh", "keep")
+TUPLES: dict[str, Any] = {
+    "model.image_size": int,
+    "init_image_size": int,
+    "model.input_range": int | float,
+    "model.output_mask": int | float,
+    "step_at": int | float,
+}
+"""What the tuples that nothing else checks hold."""
 
 
 def check(config: ConfigDict) -> None:
@@ -42,7 +52,9 @@ def check(config: ConfigDict) -> None:
         "early_stopping.min_delta": 0,
         "log_every": 1,
     }
-    values = _flat(config)
+    values = config_fields.leaves(config)
+    if problems := _no_numbers(values):  # Not to be compared below.
+        raise UserError("; ".join(f"config.{problem}" for problem in problems))
     problems = [
         f"{name}: expected one of {', '.join(known)}, found {values[name]!r}"
         for name, known in choices.items()
@@ -77,11 +89,14 @@ def check(config: ConfigDict) -> None:
         raise UserError("; ".join(f"config.{problem}" for problem in problems))
 
 
-def _flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """Dotted names of fields to their values; stages are left out."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        flat |= (
-            _flat(value, f"{name}.") if isinstance(value, ConfigDict) else {prefix + name: value}
-        )
-    return flat
+def _no_numbers(values: dict[str, Any]) -> list[str]:
+    """What is no finite number where one belongs, in a field or within its tuple."""
+    found = []
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            found.append(f"{name}: expected a finite number, found {value}")
+        kind = TUPLES.get(name.rpartition("].")[2])
+        if kind and not all(isinstance(part, kind) and math.isfinite(part) for part in value):
+            what = "whole" if kind is int else "finite"
+            found.append(f"{name}: expected {what} numbers, found {tuple(value)}")
+    return found

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -102,6 +102,7 @@ def train_jobs(jobs: Sequence[Job], at_once: str, should_stop: ShouldStop) -> bo
     """
     checks.check(jobs[0].config)
     with contextlib.ExitStack() as locks:
+        locks.enter_context(_memory_told())
         for job in jobs:
             locks.enter_context(workdirs.only_one(job.workdir))
         shared = prepare(jobs[0].config) if jobs[0].data is None else None
@@ -110,6 +111,21 @@ def train_jobs(jobs: Sequence[Job], at_once: str, should_stop: ShouldStop) -> bo
         groups = [pairs] if _together(at_once, setups) else [[pair] for pair in pairs]
         runs: Runs = {}
         return all(_train_group(runs, group, should_stop) for group in groups)
+
+
+@contextlib.contextmanager
+def _memory_told() -> Iterator[None]:
+    """Lack of memory is the config's mistake; in a sweep, that of one point."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        text = str(error)
+        if not text.startswith("RESOURCE_EXHAUSTED"):
+            raise
+        raise UserError(
+            f"too little memory ({text.splitlines()[0]}); try config.execution.remat=blocks, "
+            "config.accumulate, config.mesh.fsdp, smaller batches or a smaller model"
+        ) from error
 
 
 def _together(at_once: str, setups: Sequence[Setup]) -> bool:
