@@ -228,6 +228,16 @@ def test_every_fold_starts_from_the_file_and_the_last_weights_are_the_best(whole
     assert weights not in ends
 
 
+def test_a_finished_one_started_again_is_not_trained(source, start, whole, capsys):
+    folder = whole[0].parent
+    before = [(workdir / "metrics.jsonl").read_bytes() for workdir in whole]
+    assert run.train_jobs(jobs(source, start, folder, 3), "never", never)
+    told = capsys.readouterr().err
+    assert told.count("training is already complete at step 4") == 3
+    assert "train:" not in told
+    assert [(workdir / "metrics.jsonl").read_bytes() for workdir in whole] == before
+
+
 def test_stops_between_and_inside_folds_change_nothing(source, start, whole, tmp_path, capsys):
     """The first stop is before the second fold's first step, the next one inside that fold."""
     stopped = jobs(source, start, tmp_path, 3)
