@@ -58,7 +58,10 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
     dataset_tree.write(place / "dataset")
     (place / "dataset" / FI / "images" / BROKEN).write_bytes(b"<html>")
-    google_npz.write(place / "start.npz", init_params(MODEL, jax.random.key(1)), MODEL)
+    bare = MODEL.replace(num_classes=0, classes=(), head_hidden=None)
+    for name, description in (("start", MODEL), ("bare", bare)):
+        init = jax.jit(functools.partial(init_params, description))
+        google_npz.write(place / f"{name}.npz", init(jax.random.key(1)), description)
     split = place / "dataset" / FI / "split_1"
     rows = [line.split(",") for line in (split / "FI_train.csv").read_text().split()[1:]]
     rows = [(path, int(label)) for path, label in rows if path != BROKEN]
@@ -69,8 +72,6 @@ def place(tmp_path_factory):
         f"{path},{ours}" for (path, gold), ours in zip(rows, told, strict=True) if ours != gold
     ]
     (split / "FI_val.csv").write_text("\n".join(["path,class", *wrong, ""]))
-    bare = MODEL.replace(num_classes=0, classes=(), head_hidden=None)
-    google_npz.write(place / "bare.npz", init_params(bare, jax.random.key(1)), bare)
     return place
 
 

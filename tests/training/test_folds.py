@@ -1,5 +1,6 @@
 """Folds and splits, against scikit-learn; their configs; their runs, one by one or at once."""
 
+import functools
 import itertools
 
 import hypothesis
@@ -35,7 +36,8 @@ POLAR = np.array([0, 2, 2, 0, 2, 2, 0, 0, 2, 2, 0, 2])
 def start(tmp_path_factory):
     """A file of random weights."""
     path = tmp_path_factory.mktemp("start") / "start.npz"
-    google_npz.write(path, init_params(SMALL, jax.random.key(3)), SMALL)
+    init = jax.jit(functools.partial(init_params, SMALL))  # Compiles faster than piecemeal.
+    google_npz.write(path, init(jax.random.key(3)), SMALL)
     return path
 
 
@@ -259,8 +261,6 @@ def test_stops_between_and_inside_folds_change_nothing(source, start, whole, tmp
 
 def test_folds_at_once_are_folds_one_after_another(source, start, whole, tmp_path):
     together = jobs(source, start, tmp_path, 3)
-    assert not run.train_jobs(together, "always", lambda step: step == 2)
-    assert [tiny.latest_step(job.workdir) for job in together] == [2, 2, 2]
     assert run.train_jobs(together, "always", never)
     for job, expected in zip(together, whole, strict=True):
         found, alone = tiny.saved(job.workdir), tiny.saved(expected)
