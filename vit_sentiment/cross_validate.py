@@ -26,8 +26,9 @@ _CONFIG_FILE = pathlib.Path(__file__).parents[1] / "configs" / "cross_validate.p
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
-    str(_CONFIG_FILE),
-    "Recipe FILE.py[:arg], `:original` for the original's order of the data.",
+    None,
+    "Recipe FILE.py[:arg]; --config.field=value changes a field (default: the project's "
+    "configs/cross_validate.py, whose argument `:original` keeps the original's order of data).",
     lock_config=True,
 )
 MODEL = flags.DEFINE_string(
@@ -42,14 +43,20 @@ SPLITS = flags.DEFINE_enum(
     "splits", "generated", ["generated", "given"], "Folds that are drawn, or the given splits."
 )
 FOLDS = flags.DEFINE_integer("folds", 5, "How many folds to draw.", lower_bound=2)
-EPOCHS = flags.DEFINE_float("epochs", None, "Passes over a fold (default: 12; given splits: 5).")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos of a step.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 42, "Of the folds and of training.", lower_bound=0)
+EPOCHS = flags.DEFINE_float(
+    "epochs", None, "Passes over a part (default: the config's; 12, given splits 5)."
+)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Photos of a step (default: the config's, 32).", lower_bound=1
+)
+SEED = flags.DEFINE_integer(
+    "seed", None, "Of the folds and of training (default: the config's, 42).", lower_bound=0
+)
 AT_ONCE = flags.DEFINE_enum(
     "at_once", "never", ["auto", "always", "never"], "Folds in one vmapped step."
 )
 ON_ERROR = flags.DEFINE_enum(
-    "on_error", "fail", ["fail", "skip"], "Unusable photos: fail, or mask and list."
+    "on_error", None, ["fail", "skip"], "Unusable photos: fail, or mask and list (default: fail)."
 )
 FORMAT = flags.DEFINE_enum(
     "format", "ours", ["ours", "original"], "Of the prediction files: the original's has no paths."
@@ -63,67 +70,97 @@ GIVEN = ("FI",)
 
 
 def main() -> None:
-    recipe = startup.config_value(CONFIG)
     given = SPLITS.value == "given"
-    if given != (BENCHMARK.value in GIVEN):
-        raise UserError(
-            f"--benchmark={BENCHMARK.value} --splits={SPLITS.value}: splits are given for "
-            f"{', '.join(GIVEN)} alone, which has no other"
-        )
+    _check_flags(given)
+    recipe = _recipe()
     with stop_requests() as should_stop:
         from input_pipeline.problems import Problems
         from vit_sentiment.evaluation.suite_run import system_name
-        from vit_sentiment.inference.model import load
         from vit_sentiment.runtime import accelerator
         from vit_sentiment.training import folds, run
 
+        for name in config_flags.get_override_values(flags.FLAGS["config"]):
+            if name.removeprefix("model.") in folds.TOLD_FIELDS:
+                raise UserError(f"--config.{name}: --model and --splits tell that; leave it out")
+        problems = Problems(recipe.data.on_error)
+        parts = _splits(problems) if given else _folds(problems, recipe.seed)
         accelerator.prepare()
-        model = load(MODEL.value, **weight_flags.hints())
+        description, weights = _start(parts[0].train, recipe)
+        config = folds.complete_config(recipe, description, MODEL.value, parts[0].protocol)
         system = system_name(MODEL.value)
         out = pathlib.Path(OUT.value or f"runs/cross_validate/{system}_{BENCHMARK.value}")
-        problems = Problems(ON_ERROR.value)
-        parts = _splits(problems) if given else _folds(problems)
-        mask = () if given else folds.FOLD_MASK
-        config = folds.complete_config(recipe, model.description, MODEL.value, mask=mask)
-        _set(config, given)
+        workdirs = [out / f"{part.kind}-{part.name}" for part in parts]
+        if config.init_head == "keep":
+            folds.check_start(workdirs, weights)
         problems.write(out / "problems.csv")
         jobs = [
-            run.Job(config, out / f"{part.kind}-{part.name}", f"{part.kind} {part.name}", part.data)
-            for part in parts
+            run.Job(config, workdir, f"{part.kind} {part.name}", part.data)
+            for workdir, part in zip(workdirs, parts, strict=True)
         ]
         complete = run.train_jobs(jobs, AT_ONCE.value, should_stop)
     if not complete:
         command = shlex.join(["python", "-m", "vit_sentiment.cross_validate", *sys.argv[1:]])
         print(f"resume with: {command}")
         return
-    _judge(system, parts, out)
+    _judge(system, parts, workdirs, config, out)
 
 
-def _set(config, given) -> None:
-    epochs = EPOCHS.value or (5.0 if given else 12.0)
-    if len(config.stages) != 1:
-        raise UserError(f"config.stages: expected one for --epochs, found {len(config.stages)}")
-    with config.unlocked():
-        config.stages[0].epochs = epochs
-        config.seed = SEED.value
-        config.data.batch_size = BATCH_SIZE.value
-        config.validation.batch_size = BATCH_SIZE.value
-        config.data.on_error = ON_ERROR.value
-        if given:
-            from vit_sentiment.training.folds import FI_EVERY_STEPS
+def _recipe():
+    """The config, in which flags that are given take precedence."""
+    recipe = startup.config_value(CONFIG)
+    if EPOCHS.value is not None:
+        if len(recipe.stages) != 1:
+            raise UserError(f"--epochs: config.stages has {len(recipe.stages)}, expected one")
+        recipe.stages[0].epochs = EPOCHS.value
+    if BATCH_SIZE.value is not None:
+        recipe.data.batch_size = recipe.validation.batch_size = BATCH_SIZE.value
+    if SEED.value is not None:
+        recipe.seed = SEED.value
+    if ON_ERROR.value is not None:
+        recipe.data.on_error = ON_ERROR.value
+    return recipe
 
-            config.validation.every_steps = FI_EVERY_STEPS
-            config.validation.every_epochs = 1
+
+def _check_flags(given) -> None:
+    if given != (BENCHMARK.value in GIVEN):
+        raise UserError(
+            f"--benchmark={BENCHMARK.value} --splits={SPLITS.value}: {', '.join(GIVEN)} has given "
+            "splits, other benchmarks have generated ones"
+        )
+    if given and FOLDS.present:
+        raise UserError(f"--folds={FOLDS.value}: given splits are not drawn; leave it out")
+    if weight_flags.CHECKPOINT.value != "best":
+        raise UserError(
+            f"--checkpoint={weight_flags.CHECKPOINT.value}: training starts from the best one; "
+            "checkpoints.convert makes a file of any other"
+        )
 
 
-def _folds(problems):
-    from input_pipeline.benchmarks import has_human_labels, open_benchmark
+def _start(source, recipe):
+    """Description and hash of the weights to start from, whose head must fit the data."""
+    from vit_sentiment.evaluation import judge
+    from vit_sentiment.inference.model import load
+
+    hints = weight_flags.hints()
+    model = load(MODEL.value, **hints)
+    if recipe.init_head == "keep":
+        judge.check_classes(model, source)
+    if hints["image_size"]:
+        recipe.init_image_size = hints["image_size"]
+    return model.description, model.model_id
+
+
+def _folds(problems, seed):
+    from input_pipeline.benchmarks import has_human_labels, open_benchmark, splits_of
     from vit_sentiment.training.folds import make_folds
 
-    if not has_human_labels(BENCHMARK.value):
-        raise UserError(f"--benchmark={BENCHMARK.value}: is a test set that no human labelled")
-    source = open_benchmark(BENCHMARK.value, ROOT.value, images=IMAGES.value, problems=problems)
-    return make_folds(source, FOLDS.value, SEED.value)
+    name = BENCHMARK.value
+    if not has_human_labels(name):
+        raise UserError(f"--benchmark={name}: is a test set that no human labelled")
+    if splits_of(name) != ["test"]:
+        raise UserError(f"--benchmark={name}: is split already; see --benchmark=FI --splits=given")
+    source = open_benchmark(name, ROOT.value, images=IMAGES.value, problems=problems)
+    return make_folds(source, FOLDS.value, seed)
 
 
 def _splits(problems):
@@ -136,36 +173,37 @@ def _splits(problems):
     return given_splits(BENCHMARK.value, open_part)
 
 
-def _judge(system, parts, out) -> None:
-    from vit_sentiment.evaluation import fold_report, suite, suite_run
-    from vit_sentiment.reporting.terminal import print_table
+def _judge(system, parts, workdirs, config, out) -> None:
+    import jax
 
-    results = []
-    for part in parts:
-        workdir = out / f"{part.kind}-{part.name}"
-        (scored,) = suite_run.run_models(
+    from vit_sentiment.evaluation import fold_report, suite, suite_run
+    from vit_sentiment.inference.model import load
+    from vit_sentiment.reporting.terminal import print_table
+    from vit_sentiment.training.workdir import plain
+
+    devices = jax.local_device_count()
+    average = "-ema" if config.validation.weights == "ema" else ""
+    results, steps = [], []
+    for part, workdir in zip(parts, workdirs, strict=True):
+        model = load(workdir, checkpoint=part.protocol.checkpoint + average)
+        steps.append(model.step)
+        results += suite_run.run_models(
             [str(workdir)],
             [BENCHMARK.value],
-            load=lambda name, part=part: _load(name, part.checkpoint),
+            load=lambda name, model=model: model,
             open_benchmark=lambda name, problems, part=part: part.test,
             out=out,
-            batch_size=BATCH_SIZE.value,
-            on_error=ON_ERROR.value,
+            batch_size=-(-config.validation.batch_size // devices) * devices,
+            on_error=config.data.on_error,
             file_format=FORMAT.value,
             file_name=f"fine_tune_{BENCHMARK.value}_{part.name}.csv",
         )
-        results.append(scored)
-    summary = fold_report.write(out, system, BENCHMARK.value, parts, results)
+    facts = {"model": system, "benchmark": BENCHMARK.value, "config": plain(config)}
+    summary = fold_report.write(out, facts, parts, steps, results)
     print_table(*fold_report.table(summary))
     print_table(*suite.table(results))
     print(f"report: {out / fold_report.REPORT_FILE}")
 
 
-def _load(name, checkpoint):
-    from vit_sentiment.inference.model import load
-
-    return load(name, checkpoint=checkpoint)
-
-
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, config=_CONFIG_FILE)

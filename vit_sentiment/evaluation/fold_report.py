@@ -1,7 +1,7 @@
 """Results of folds or given splits: mean and deviation, and the files that hold them."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ FIGURES = ("accuracy", "macro_f1", "auc_pos", "auc_binary")
 
 
 class Part(Protocol):
-    """A fold or split, as `training.folds.Fold` is one."""
+    """A fold or split, as `training.folds.Part` is one."""
 
     name: str
     train: Source
@@ -45,29 +45,34 @@ def summarise(results: Sequence[Scored]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def table(summary: dict[str, Any]) -> suite.Table:
-    """Mean and deviation of each figure, and the figures of each part."""
-    figures = summary["figures"]
+def table(summary: Mapping[str, Any]) -> suite.Table:
+    """Mean and deviation of each figure, and the figure of each part."""
     parts = [f"{summary['kind']} {part['name']}" for part in summary["parts"]]
     rows = [
         [name, value["mean"], value["deviation"], *value["values"]]
-        for name, value in figures.items()
+        for name, value in summary["figures"].items()
     ]
-    return ["", "mean", "deviation", *parts], rows
+    return ["figure", "mean", "deviation", *parts], rows
 
 
 def write(
     out: pathlib.Path,
-    system: str,
-    benchmark: str,
+    facts: Mapping[str, Any],
     parts: Sequence[Part],
+    steps: Sequence[int | None],
     results: Sequence[Scored],
 ) -> dict[str, Any]:
-    """Writes JSON, CSV, report and manifest into `out`; what the JSON holds."""
-    facts = {"model": system, "benchmark": benchmark, "commit": manifest.commit()}
+    """Writes JSON, CSV, report and manifest into `out`; returns what the JSON holds.
+
+    Args:
+      facts: `model`, `benchmark` and `config`.
+      steps: of the checkpoint of each part that was judged.
+    """
+    system, benchmark, kind = facts["model"], facts["benchmark"], parts[0].kind
+    facts = {**facts, "commit": manifest.commit()}
     summary = {
         **facts,
-        "kind": parts[0].kind,
+        "kind": kind,
         "figures": summarise(results),
         "parts": [
             {
@@ -76,25 +81,30 @@ def write(
                 "test": len(part.test),
                 "train_fingerprint": part.train.fingerprint,
                 "test_fingerprint": part.test.fingerprint,
+                "step": step,
                 **result.figures,
             }
-            for part, result in zip(parts, results, strict=True)
+            for part, step, result in zip(parts, steps, results, strict=True)
         ],
     }
     files.write_json(out / RESULT_FILE, summary)
-    suite_run.write_csv(str(out / TABLE_FILE), suite.table(results))
+    suite_run.write_csv(str(out / TABLE_FILE), table(summary))
     manifest.write(out, facts)
     header, rows = suite.others([benchmark])
+    judged = [[kind, "photos to train on", "photos to judge on", "step judged"]]
+    judged += [[p["name"], p["train"], p["test"], p["step"]] for p in summary["parts"]]
     page = [
         html.paragraph(
-            f"{system}, fine-tuned and judged on each {parts[0].kind} of {benchmark}. Deviations "
-            "are of the population, as in the original; they are about photos, not about seeds."
+            f"{system}, fine-tuned and judged on each {kind} of {benchmark}. Deviations are of the "
+            f"population, as in the original; they are between the photos of each {kind}, of runs "
+            "with one seed, and say nothing of other seeds."
         ),
         html.table(*table(summary)),
         html.table(*suite.table(results)),
+        html.table(judged[0], judged[1:]),
         *([html.heading("Published"), html.table(header, rows)] if rows else []),
         html.heading("Made from"),
-        html.table(["fact", "value"], facts.items()),
+        html.table(["fact", "value"], [[k, facts[k]] for k in ("model", "benchmark", "commit")]),
     ]
     files.write_text(out / REPORT_FILE, html.page(f"{system} on {benchmark}", page))
     return summary

@@ -26,7 +26,13 @@ EXIT_CODES = """Exit codes: 0 success; 1 a mistake in the input, told in one lin
 this project, with a traceback; 130 interrupted."""
 
 
-def run(main: Callable[..., None], doc: str, *, arguments: tuple[str, ...] = ()) -> NoReturn:
+def run(
+    main: Callable[..., None],
+    doc: str,
+    *,
+    arguments: tuple[str, ...] = (),
+    config: str | os.PathLike[str] | None = None,
+) -> NoReturn:
     """Parses the command line, runs `main` and exits.
 
     Args:
@@ -34,18 +40,26 @@ def run(main: Callable[..., None], doc: str, *, arguments: tuple[str, ...] = ())
       doc: the verb's module docstring, the head of `--help`.
       arguments: names of the positional arguments, all of them required; a last one that ends
         in `...` takes any number of words, none included.
+      config: file for a flag `config` that the command line does not have. As the flag's own
+        default ml_collections would read it on import, where mistakes have no handler.
     """
-    sys.exit(_run(main, doc, arguments, sys.argv))
+    sys.exit(_run(main, doc, arguments, config, sys.argv))
 
 
-def _run(main: Callable[..., None], doc: str, arguments: tuple[str, ...], argv: list[str]) -> int:
+def _run(
+    main: Callable[..., None],
+    doc: str,
+    arguments: tuple[str, ...],
+    config: str | os.PathLike[str] | None,
+    argv: list[str],
+) -> int:
     try:
         if HELP_WORDS.intersection(argv[1:]):
             print(_help(doc, argv[0]))
             sys.stdout.flush()
             return 0
         logging.set_verbosity(logging.ERROR)  # Orbax and TFDS narrate every file.
-        main(*_parse(argv, arguments))
+        main(*_parse(argv, arguments, config))
         sys.stdout.flush()
         return 0
     except UserError as error:
@@ -84,12 +98,16 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _parse(argv: list[str], arguments: tuple[str, ...]) -> list[str]:
+def _parse(
+    argv: list[str], arguments: tuple[str, ...], config: str | os.PathLike[str] | None
+) -> list[str]:
     try:
         if "config" in flags.FLAGS:
             from vit_sentiment.runtime import config_errors
 
             words = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+            if config and not any(re.match(r"--?config(=|$)", word) for word in words[1:]):
+                argv, words = ([line[0], f"--config={config}", *line[1:]] for line in (argv, words))
             config_errors.check(flags.FLAGS["config"], words)
         rest = flags.FLAGS(argv)
     except flags.Error as error:

@@ -63,7 +63,7 @@ def check(config: ConfigDict) -> None:
     problems += [
         f"{name}: expected at least {least}, found {values[name]}"
         for name, least in at_least.items()
-        if values[name] < least
+        if values[name] is None or values[name] < least
     ]
     problems += [
         f"{name}: expected at least 0 and less than 1, found {values[name]}"

@@ -135,7 +135,7 @@ def _together(at_once: str, setups: Sequence[Setup]) -> bool:
     else:
         wanted = at_once == "always"
     if wanted and len({setup.program for setup in setups}) > 1:
-        say("the runs differ in steps or weights of classes: they go one after another")
+        say("the runs differ in steps, validations or class weights: they go one after another")
         return False
     return wanted
 

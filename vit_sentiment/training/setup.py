@@ -50,9 +50,14 @@ class Setup:
 
     @property
     def program(self) -> tuple[Any, ...]:
-        """What is compiled into the steps and differs between setups of one config."""
+        """What a `Run` is made of that differs between setups of one config."""
         weights = (self.loss.class_weights.tobytes(), self.loss.adjustment.tobytes())
-        return (*(stage.stop for stage in self.stages), *weights)
+        return (*(stage.stop for stage in self.stages), self.validation_steps, *weights)
+
+    @property
+    def validation_steps(self) -> frozenset[int]:
+        """After which to validate; epochs end elsewhere where there are more photos."""
+        return plan.validation_steps(self.config, len(self.train_data), self.total)
 
 
 def prepare(config: ConfigDict, data: tuple[Source, Source] | None = None) -> Setup:
@@ -123,7 +128,7 @@ def make_run(setup: Setup, members: int) -> Run:
         split=lambda state: [state] if members == 1 else step.unstack(state, setup.abstract),
         score=lambda values: validation.score(config, values),
         enough=lambda scores: validation.enough(config, scores),
-        validation_steps=plan.validation_steps(config, len(setup.train_data), setup.total),
+        validation_steps=setup.validation_steps,
         batch_size=config.data.batch_size,
         log_every=config.log_every,
     )
