@@ -17,7 +17,7 @@ from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 
 
-def parse(argv, arguments):
+def parse(argv, arguments, config):
     """What is wrong with a command line, or None; in a child, since flags keep what they parsed."""
     reader, writer = os.pipe()
     if child := os.fork():
@@ -30,7 +30,7 @@ def parse(argv, arguments):
     with os.fdopen(writer, "w") as file:
         try:
             sys.argv = argv  # Where ml_collections looks for --config.field=value.
-            startup._parse(argv, arguments)
+            startup._parse(argv, arguments, config)
         except UserError as error:
             file.write(str(error))
         except BaseException as error:
@@ -41,11 +41,11 @@ def parse(argv, arguments):
 def main(module):
     asked = json.load(sys.stdin)
     started = []
-    startup.run = lambda main, doc, arguments=(): started.append(arguments)
+    startup.run = lambda main, doc, arguments=(), config=None: started.append((arguments, config))
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__")
-    (arguments,) = started
-    problems = [(words, parse([module, *words], arguments)) for words in asked["commands"]]
+    ((arguments, config),) = started
+    problems = [(words, parse([module, *words], arguments, config)) for words in asked["commands"]]
     found = [[" ".join(words), problem] for words, problem in problems if problem]
     found += [[f"--{name}", "no such flag"] for name in asked["flags"] if name not in flags.FLAGS]
     print(json.dumps(found))

@@ -177,10 +177,7 @@ def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
 def _help(doc: str, program: str) -> str:
     lines = [doc.strip(), "", "Options:"]
     for flag in sorted(flags.FLAGS.get_key_flags_for_module(program), key=lambda f: f.name):
-        default = flag.default
-        if file := getattr(flag, "config_filename", None):  # The default itself is a whole config.
-            default = os.path.relpath(file)
-        default = "" if flag.default in (None, "") else f" (default: {default})"
+        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
         kind = "" if flag.boolean else f"={flag.flag_type().upper()}"
         lines.append(f"  --{flag.name}{kind}")
         lines.append(f"      {_one_line(flag.help)}{default}")
