@@ -20,7 +20,7 @@ DISTANCE = flags.DEFINE_integer(
     3,
     "Bits of 64 in which the hashes of duplicates and leaks differ at most.",
     lower_bound=0,
-    upper_bound=16,
+    upper_bound=8,
 )
 MODEL = flags.DEFINE_string(
     "embedding_model", None, "Weights or workdir of a ViT, for --duplicates=embedding or original."

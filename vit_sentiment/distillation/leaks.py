@@ -68,7 +68,7 @@ def find_leaks(hashes: Hashes, sources: Sequence[Source], distance: int) -> pl.D
         ]
     )
     leaks = index[other].with_columns(row=pl.Series(row), distance=pl.Series(apart))
-    return leaks.select(SCHEMA).cast(SCHEMA)
+    return leaks.select(*SCHEMA).cast(SCHEMA)
 
 
 def _hash_source(source: Source) -> Hashes:

@@ -22,7 +22,7 @@ from vit_sentiment.runtime.progress import progress
 Block = tuple[int, int]
 """Its lowest bit and how many bits it has."""
 
-MOST_DISTANCE = 16
+MOST_DISTANCE = 8
 _BITS = 64
 _LARGE = 1024
 """Values in a bucket from which on it is searched like the whole."""
@@ -90,17 +90,17 @@ def _plan(values: np.ndarray, distance: int) -> tuple[np.ndarray, list[tuple[Blo
     ones = [np.mean(values >> np.uint64(bit) & np.uint64(1)) for bit in range(_BITS)]
     entropy = scipy.stats.entropy([ones, np.subtract(1, ones)], base=2)
     # Rounded, so that bits that tell as much stay in order and neighbours part.
-    bits = np.argsort(-entropy.round(1), kind="stable")
-    bits = bits[: np.count_nonzero(entropy)].tolist()
+    order = np.argsort(-entropy.round(1), kind="stable")
+    bits = order[entropy[order] > 0].tolist()
 
     def cost(r: int) -> float:
         pairs = len(values) ** 2 / 2 ** (1 + entropy.sum() * r / (distance + r))
         return math.comb(distance + r, r) * (len(values) * _SORT + pairs)
 
-    possible = [r for r in (2, 3) if distance + r <= len(bits)]
-    if not possible:
+    possible = {r: cost(r) for r in (2, 3) if distance + r <= len(bits)}
+    r = min(possible, key=possible.get, default=0)
+    if not r or possible[r] > len(values) ** 2 / 2:
         return values, []
-    r = min(possible, key=cost)
     packed, blocks, place = np.zeros_like(values), [], 0
     for number in range(distance + r):
         own = bits[number :: distance + r]
