@@ -15,8 +15,8 @@ SHARES: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 def split_groups(table: pl.DataFrame, group: str, label: str, seed: int) -> dict[str, pl.DataFrame]:
     """Parts of `table` by `SHARES`, stratified by `label`, no value of `group` in two of them.
 
-    All rows of a group have the same label (photos of a tweet have the tweet's). Rows keep their
-    order.
+    A group counts under the label of its first row (photos of a tweet have the tweet's; those of
+    tweets that share a photo or a text may differ). Rows keep their order.
 
     Raises:
       UserError: a label has too few groups to be in every part.

@@ -74,7 +74,13 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
             control,
         )
         tweets = data / "demo_tweets"
-        _run("vit_sentiment.distill", f"--tweets={tweets}", f"--out={labelled}", f"--seed={seed}")
+        _run(
+            "vit_sentiment.distill",
+            f"--tweets={tweets}",
+            f"--out={labelled}",
+            f"--seed={seed}",
+            "--duplicates=none",  # Drawn faces look alike, and each is drawn anew.
+        )
     _run(
         "vit_sentiment.train",
         f"--config={CONFIG.value}",

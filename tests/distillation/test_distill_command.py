@@ -75,7 +75,13 @@ def crawled(tweets, tmp_path_factory, run):
     write(folder / "all_imgs.csv", photos)
 
     def call(name, *extra):
-        return run("vit_sentiment.distill", f"--tweets={folder}", f"--out={folder / name}", *extra)
+        return run(
+            "vit_sentiment.distill",
+            f"--tweets={folder}",
+            f"--out={folder / name}",
+            "--duplicates=none",
+            *extra,
+        )
 
     done = tiny.together(
         {"skip": lambda: call("skip", "--seed=1"), "fail": lambda: call("fail", "--on_error=fail")}
