@@ -44,17 +44,18 @@ def main(subject: str) -> None:
     texts = [clean_up(text) for text in _texts(pathlib.Path(TWEETS.value))]
     drawn = random.Random(0).sample(texts, min(COUNT.value, len(texts)))
     with teacher.peer(PEER_PYTHON.value) as ask, tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(MODEL.value or temporary)
+        scratch = pathlib.Path(temporary)
+        folder = pathlib.Path(MODEL.value) if MODEL.value else scratch / "model"
         if MODEL.value is None:
             teacher.make_model(folder, texts, ask)
-        found = teacher.compare(folder, drawn, ask, ROUNDS.value)
+        found = teacher.compare(folder, drawn, ask, ROUNDS.value, scratch)
     here = manifest.surroundings()
     print(f"machine    {here['platform']}, {_processor()}, {', '.join(here['devices'])}")
     packages = {name: here["packages"][name] for name in ("jax", "flax")}
     print("versions   " + ", ".join(f"{k} {v}" for k, v in (packages | found["peer"]).items()))
     print(f"texts      {len(drawn)}; largest difference of a probability {found['difference']:.1e}")
     for name, rates in found["rates"].items():
-        title = {"ours": "ours"}.get(name, f"transformers, {name}")
+        title = name if name == "ours" else f"transformers, {name}"
         print(f"{title:24} {statistics.median(rates):8.1f} tweets/s", end="")
         print(
             "" if name == "ours" else f", ours is {teacher.ratio(found['rates'], name):.2f} times"

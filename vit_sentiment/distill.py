@@ -77,11 +77,12 @@ def main() -> None:
 
     out = pathlib.Path(OUT.value)
     refuse_existing(out / "distilled_tweets")
+    teacher, facts = _teacher()  # Before a million photos are looked at.
     problems = Problems(ON_ERROR.value)
     tweets = read_tweets(
         TWEETS.value, problems, images=IMAGES.value, human_labels=HUMAN_LABELS.value
     )
-    table, probs, facts = _label(tweets.table, out / "teacher", problems)
+    table, probs = _label(teacher, tweets.table, out / "teacher", problems)
     labels = probs.argmax(axis=1)
     table = table.with_columns(teacher_label=labels).with_row_index("position")
     parts = splits.split_groups(table, "tweet", "teacher_label", SEED.value)
@@ -108,37 +109,42 @@ def main() -> None:
     say(f"dataset: {out}")
 
 
-def _label(table, folder, problems) -> tuple:
-    """The rows that the teacher labels, their probabilities [N, 3], and facts of the teacher."""
-    import polars as pl
-
-    from vit_sentiment.distillation import shards, teachers
-
+def _teacher() -> tuple:
+    """The teacher, None for a table, and facts of it for the manifest."""
     if (TEACHER.value == "table") != (TEACHER_TABLE.value is not None):
         raise UserError("--teacher=table and --teacher_table=FILE go together")
     if TEACHER.value == "table":
-        labels = teachers.read_labels(TEACHER_TABLE.value, problems)
-        return *_look_up(table, labels, problems), {
-            "teacher": "table",
-            "teacher_table": TEACHER_TABLE.value,
-        }
+        if not pathlib.Path(TEACHER_TABLE.value).exists():
+            raise UserError(f"{TEACHER_TABLE.value}: no such file or folder")
+        return None, {"teacher": "table", "teacher_table": TEACHER_TABLE.value}
     if TEACHER.value == "roberta":
         from vit_sentiment.distillation import roberta
         from vit_sentiment.runtime import accelerator
 
         accelerator.prepare()
         teacher = roberta.teacher(TEACHER_MODEL.value, MAX_TOKENS.value)
-        facts = {"teacher_model": TEACHER_MODEL.value, **teacher.facts}
-    else:
-        teacher = teachers.vader_teacher(SHARPNESS.value)
-        facts = teacher.facts
+        return teacher, {"teacher_model": TEACHER_MODEL.value, **teacher.facts}
+    from vit_sentiment.distillation import teachers
+
+    teacher = teachers.vader_teacher(SHARPNESS.value)
+    return teacher, teacher.facts
+
+
+def _label(teacher, table, folder, problems) -> tuple:
+    """The rows that the teacher labels, and their probabilities [N, 3]."""
+    import polars as pl
+
+    from vit_sentiment.distillation import shards, teachers
+
+    if teacher is None:
+        return _look_up(table, teachers.read_labels(TEACHER_TABLE.value, problems), problems)
     # Photos of a tweet share its text.
     texts = table.select("tweet", "text").unique(maintain_order=True).with_row_index("place")
     probs = shards.label(
         folder, texts["tweet"].to_list(), texts["text"].to_list(), teacher, SHARD_ROWS.value
     )
     places = table.join(texts, on=["tweet", "text"], how="left", maintain_order="left")["place"]
-    return table, probs[places.cast(pl.Int64).to_numpy()], facts
+    return table, probs[places.cast(pl.Int64).to_numpy()]
 
 
 def _look_up(table, labels, problems) -> tuple:

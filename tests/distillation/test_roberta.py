@@ -143,7 +143,7 @@ def test_every_text_is_in_one_batch_that_it_fits():
                 assert lengths[part].sum() <= 1024
                 assert len(part) <= roberta.rows(batch.width, 1024)
                 assert lengths[part].max(initial=0) <= batch.width
-        assert len({batch.width for batch in batches}) <= 6
+        assert len({batch.width for batch in batches}) <= 8
         # Hardly anything is computed for nothing.
         assert lengths.sum() > 0.93 * len(batches) * devices * 1024
 

@@ -92,14 +92,19 @@ def make_model(folder: pathlib.Path, texts: Sequence[str], ask: Ask) -> None:
     ask("make", folder)
 
 
-def compare(folder: pathlib.Path, texts: Sequence[str], ask: Ask, rounds: int) -> dict:
+def compare(
+    folder: pathlib.Path, texts: Sequence[str], ask: Ask, rounds: int, scratch: pathlib.Path
+) -> dict:
     """Measures both on the same texts, in turn, after a pass of each that does not count.
+
+    Args:
+      scratch: folder for what goes between the processes.
 
     Returns:
       Tweets a second of each round: `ours`, `sorted` and `unsorted`; the largest difference of
       the probabilities; and the peer's versions.
     """
-    file = folder / "texts.json"
+    file = scratch / "texts.json"
     files.write_json(file, list(texts))
     versions = json.loads(ask("load", folder, file))
     teacher = roberta.teacher(str(folder))
@@ -109,8 +114,8 @@ def compare(folder: pathlib.Path, texts: Sequence[str], ask: Ask, rounds: int) -
         return probs
 
     say("warm-up of both")
-    ask("probs", folder / "probs.json")
-    theirs = np.array(json.loads((folder / "probs.json").read_text()))
+    ask("probs", scratch / "probs.json")
+    theirs = np.array(files.read_json(scratch / "probs.json"))
     difference = float(np.abs(ours() - theirs).max())
     rates: dict[str, list[float]] = {"ours": [], "sorted": [], "unsorted": []}
     for number in range(rounds):

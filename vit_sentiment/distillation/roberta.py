@@ -25,7 +25,7 @@ from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import Tick
 
 MAX_TOKENS = 128
-WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+WIDTHS = (16, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 """What the longest text of a batch is padded to, where texts lie side by side."""
 BATCH_TOKENS = {"cpu": 1024, "gpu": 16384, "tpu": 16384}
 """Tokens of a batch for each device: enough to keep it busy, and few enough for its memory."""

@@ -11,9 +11,9 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vit_sentiment.models.classifier import Params
-from vit_sentiment.models.vit import gelu
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +106,16 @@ class Block(nn.Module):
         attended = attended[:, 0] if self.first_token else layout.end_to_end(attended)
         out = nn.DenseGeneral(d.hidden_size, axis=(-2, -1), name="out")(attended)
         y = norm(name="LayerNorm_0")(y + out)
-        z = gelu(d.gelu, nn.Dense(d.mlp_size, name="Dense_0")(y))
+        z = _gelu(d.gelu, nn.Dense(d.mlp_size, name="Dense_0")(y))
         return norm(name="LayerNorm_1")(y + nn.Dense(d.hidden_size, name="Dense_1")(z))
+
+
+def _gelu(form: str, x: jax.Array) -> jax.Array:
+    if form == "exact":
+        # As PyTorch has it; jax.nn's erfc keeps more digits of what is near 0, at four times the
+        # time on CPUs.
+        return 0.5 * x * (1.0 + jax.lax.erf(x * np.float32(np.sqrt(0.5))))
+    return jax.nn.gelu(x, approximate=True)
 
 
 class TextClassifier(nn.Module):
