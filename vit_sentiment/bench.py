@@ -19,7 +19,7 @@ from vit_sentiment.runtime.errors import UserError
 TWEETS = flags.DEFINE_string(
     "tweets", None, "Texts: a table with a column text, or one text a line (.txt).", required=True
 )
-COUNT = flags.DEFINE_integer("count", 512, "Texts to label, drawn at random.", lower_bound=32)
+COUNT = flags.DEFINE_integer("count", 1024, "Texts to label, drawn at random.", lower_bound=32)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each.", lower_bound=1)
 PEER_PYTHON = flags.DEFINE_string(
     "peer_python", None, "A Python with torch and transformers.", required=True
@@ -54,12 +54,11 @@ def main(subject: str) -> None:
     packages = {name: here["packages"][name] for name in ("jax", "flax")}
     print("versions   " + ", ".join(f"{k} {v}" for k, v in (packages | found["peer"]).items()))
     print(f"texts      {len(drawn)}; largest difference of a probability {found['difference']:.1e}")
-    for name, rates in found["rates"].items():
-        title = name if name == "ours" else f"transformers, {name}"
-        print(f"{title:24} {statistics.median(rates):8.1f} tweets/s", end="")
-        print(
-            "" if name == "ours" else f", ours is {teacher.ratio(found['rates'], name):.2f} times"
-        )
+    for unit, measured in (("s", found["rates"]), ("core-second", found["core_rates"])):
+        for name, rates in measured.items():
+            title = name if name == "ours" else f"transformers, {name}"
+            print(f"{title:24} {statistics.median(rates):8.1f} tweets/{unit}", end="")
+            print("" if name == "ours" else f", ours is {teacher.ratio(measured, name):.2f} times")
 
 
 def _texts(path: pathlib.Path) -> list[str]:

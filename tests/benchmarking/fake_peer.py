@@ -1,4 +1,7 @@
-"""Answers as the peer of `bench teacher` does, without computing: 2 s sorted, 4 s unsorted."""
+"""Answers as the peer of `bench teacher` does, without computing: 2 s sorted, 4 s unsorted.
+
+Each keeps two cores busy.
+"""
 
 import json
 import sys
@@ -15,5 +18,5 @@ for line in sys.stdin:
             json.dump([[0.25, 0.25, 0.5]] * count, file)
         answer = "written"
     else:
-        answer = {"sorted": "2.0", "unsorted": "4.0"}[word]
+        answer = {"sorted": "2.0\t4.0", "unsorted": "4.0\t8.0"}[word]
     print(answer, flush=True)

@@ -5,7 +5,8 @@ stdin are requests, lines on stdout the answers:
 
   make FOLDER   write random weights for FOLDER/config.json; answers `made`
   load FOLDER TEXTS   read model, tokeniser and the JSON list of texts; answers versions as JSON
-  sorted | unsorted   label all texts in batches of 32, padded to their longest; answers seconds
+  sorted | unsorted   label all texts in batches of 32, padded to their longest; answers
+      seconds, and seconds of all cores together
   probs FILE   write the probabilities of all texts, in order, as JSON; answers `written`
 """
 
@@ -66,9 +67,9 @@ def main() -> None:
                 json.dump(label(model, tokenizer, texts, True), file)
             answer = "written"
         else:
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             label(model, tokenizer, texts, word == "sorted")
-            answer = str(time.perf_counter() - start)
+            answer = f"{time.perf_counter() - start}\t{time.process_time() - used}"
         print(answer, flush=True)
 
 

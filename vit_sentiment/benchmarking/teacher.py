@@ -101,8 +101,9 @@ def compare(
       scratch: folder for what goes between the processes.
 
     Returns:
-      Tweets a second of each round: `ours`, `sorted` and `unsorted`; the largest difference of
-      the probabilities; and the peer's versions.
+      Tweets a second of each round, `ours`, `sorted` and `unsorted`; tweets for each second of a
+      core, which others on the machine disturb less; the largest difference of the probabilities;
+      and the peer's versions.
     """
     file = scratch / "texts.json"
     files.write_json(file, list(texts))
@@ -118,15 +119,20 @@ def compare(
     theirs = np.array(files.read_json(scratch / "probs.json"))
     difference = float(np.abs(ours() - theirs).max())
     rates: dict[str, list[float]] = {"ours": [], "sorted": [], "unsorted": []}
+    core_rates: dict[str, list[float]] = {name: [] for name in rates}
     for number in range(rounds):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         ours()
-        rates["ours"].append(len(texts) / (time.perf_counter() - start))
+        seconds = {"ours": (time.perf_counter() - start, time.process_time() - used)}
         for order in ("sorted", "unsorted"):
-            rates[order].append(len(texts) / float(ask(order)))
+            wall, cores = ask(order).split("\t")
+            seconds[order] = float(wall), float(cores)
+        for name, (wall, cores) in seconds.items():
+            rates[name].append(len(texts) / wall)
+            core_rates[name].append(len(texts) / cores)
         last = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
         say(f"round {number + 1} of {rounds}: {last} tweets/s, load {os.getloadavg()[0]:.1f}")
-    return {"rates": rates, "difference": difference, "peer": versions}
+    return {"rates": rates, "core_rates": core_rates, "difference": difference, "peer": versions}
 
 
 def ratio(rates: dict[str, list[float]], order: str) -> float:
