@@ -11,34 +11,36 @@ import numpy as np
 
 from checkpoints import trees
 from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.models.roberta import TextDescription
 
-Change = Callable[[np.ndarray, ModelDescription], np.ndarray]
+Description = ModelDescription | TextDescription
+Change = Callable[[np.ndarray, Description], np.ndarray]
 
 
-def same(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+def same(value: np.ndarray, d: Description) -> np.ndarray:
     """Vectors: biases, scales."""
     del d
     return value
 
 
-def dense(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+def dense(value: np.ndarray, d: Description) -> np.ndarray:
     """PyTorch's linear kernel [out, in] to ours [in, out]."""
     del d
     return value.T
 
 
-def conv(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+def conv(value: np.ndarray, d: Description) -> np.ndarray:
     """PyTorch's convolution [out, in, H, W] to ours [H, W, in, out]."""
     del d
     return value.transpose(2, 3, 1, 0)
 
 
-def to_heads(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+def to_heads(value: np.ndarray, d: Description) -> np.ndarray:
     """Kernel [D, D] or bias [D] of query, key or value to [D, heads, E] or [heads, E]."""
     return value.T.reshape(*value.shape[1:], d.num_heads, -1)
 
 
-def from_heads(value: np.ndarray, d: ModelDescription) -> np.ndarray:
+def from_heads(value: np.ndarray, d: Description) -> np.ndarray:
     """Kernel [D, D] of the output of attention to [heads, E, D]."""
     return value.T.reshape(d.num_heads, -1, value.shape[0])
 
@@ -64,7 +66,7 @@ class Rule:
 
 
 def translate(
-    flat: Mapping[str, np.ndarray], rules: Sequence[Rule], description: ModelDescription
+    flat: Mapping[str, np.ndarray], rules: Sequence[Rule], description: Description
 ) -> trees.Flat:
     """Foreign names and shapes to ours.
 

@@ -1,0 +1,1 @@
+"""Measurements of speed beside other implementations, which run as processes of their own."""

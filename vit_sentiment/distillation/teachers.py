@@ -1,0 +1,114 @@
+"""What every teacher is, and which there are."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from input_pipeline.problems import Problems
+from input_pipeline.table_files import read_table
+from vit_sentiment.distillation import vader
+from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import Tick
+
+Label = Callable[[Iterable[Sequence[str]], Tick], Iterator[np.ndarray]]
+
+COLUMNS = ("NEG", "NEU", "POS")
+"""Of a table with a teacher's probabilities, beside `id`; in the order of our classes."""
+_ID_COLUMNS = ("id", "TWID")
+"""The original system writes the second."""
+_SUM_TOLERANCE = 0.01
+"""Published tables are rounded to a few digits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A text classifier.
+
+    Attributes:
+      facts: JSON values that its probabilities depend on.
+      label: parts of cleaned-up texts to their probabilities, float32 [N, 3] for each part;
+        `tick(count)` is called as texts are done. It may look at parts ahead.
+    """
+
+    facts: dict[str, Any]
+    label: Label
+
+
+def clean_up(text: str) -> str:
+    """What the original system makes of a text: no user names, no links.
+
+    Of the tokens between single blanks, `@name` becomes `@user` and whatever starts with `http`
+    becomes `http`, as the model's own card has it.
+    """
+
+    def change(token: str) -> str:
+        if token.startswith("@") and len(token) > 1:
+            return "@user"
+        return "http" if token.startswith("http") else token
+
+    return " ".join(change(token) for token in text.split(" "))
+
+
+def vader_teacher(sharpness: float = vader.SHARPNESS) -> Teacher:
+    """VADER, see `vader.probabilities`."""
+
+    def label(parts: Iterable[Sequence[str]], tick: Tick) -> Iterator[np.ndarray]:
+        for texts in parts:
+            yield vader.probabilities(vader.compound_scores(texts), sharpness)
+            tick(len(texts))
+
+    return Teacher({"teacher": "vader", "sharpness": sharpness}, label)
+
+
+def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple[float, ...]]:
+    """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder, by id.
+
+    Ids may be in a column TWID. Rows whose values are no probabilities, such as the -1 of texts
+    that the original failed on, go to `problems`.
+
+    Raises:
+      UserError: a file cannot be read or lacks a column, or there is none.
+    """
+    path = pathlib.Path(path)
+    tables = [path]
+    if path.is_dir():
+        tables = sorted(path.glob("[!.]*.parquet"))
+        if not tables:
+            raise UserError(f"{path}: no .parquet file in it")
+    labels: dict[str, tuple[float, ...]] = {}
+    for table in tables:
+        rows = read_table(table, problems, required=COLUMNS)
+        for where, row in rows:
+            id_ = next((row[name] for name in _ID_COLUMNS if name in row), None)
+            if id_ is None:
+                found = ", ".join(row)
+                raise UserError(f"{table}: no column 'id'; found: {found}")
+            probs = _probabilities(row)
+            if probs is None:
+                found = ", ".join(row[name] for name in COLUMNS)
+                problems.add(where, id_, f"expected probabilities, found {found}")
+            elif id_ in labels:
+                problems.add(where, id_, "listed twice; the first is kept")
+            else:
+                labels[id_] = probs
+    return labels
+
+
+def _probabilities(row: dict[str, str]) -> tuple[float, ...] | None:
+    try:
+        probs = tuple(float(row[name]) for name in COLUMNS)
+    except ValueError:
+        return None
+    if not all(0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > _SUM_TOLERANCE:
+        return None
+    return probs
+
+
+def to_table(ids: Sequence[str], probs: np.ndarray) -> pl.DataFrame:
+    """A table `id,NEG,NEU,POS` of probabilities [N, 3]."""
+    columns = {name: probs[:, i].astype(np.float32) for i, name in enumerate(COLUMNS)}
+    return pl.DataFrame({"id": pl.Series(ids, dtype=pl.String)} | columns)
