@@ -10,7 +10,7 @@ Tweets are a crawl (texts `id,text`; photos `id_tweet,path`) or a dataset with t
 is VADER; RoBERTa or XLM-R, from a Hugging Face folder or the hub; or a table of what another one
 found. Its labels are kept as Parquet shards in OUT/teacher: the same command goes on with them when
 it was interrupted. Of duplicate photos one stays. The result has the splits train, validation and
-test; no tweet is in two of them, nor are duplicates. Human labels, where there are any, are kept for
+test; no tweet is in two of them, nor are duplicates. Human labels, where there are any, are for
 evaluation alone.
 """
 
