@@ -7,7 +7,7 @@ import statistics
 import pytest
 import tiny
 
-from configs import original
+from configs import common
 from vit_sentiment.reporting import metric_log
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.training import sweep_report, sweeping
@@ -31,7 +31,7 @@ def never(step):
     ],
 )
 def test_values_of_a_grid_are_of_their_fields_type(text, field, values):
-    found = sweeping.parse_grid(original.get_config(), [text])
+    found = sweeping.parse_grid(common.get_config(), [text])
     assert found == {field: values}
     assert [type(value) for value in found[field]] == [type(value) for value in values]
 
@@ -56,14 +56,14 @@ def test_values_of_a_grid_are_of_their_fields_type(text, field, values):
 )
 def test_a_mistake_in_a_grid_is_told_in_one_line(texts, message):
     with pytest.raises(UserError) as error:
-        sweeping.parse_grid(original.get_config(), texts)
+        sweeping.parse_grid(common.get_config(), texts)
     assert str(error.value).startswith(f"--grid={texts[-1]}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_points_are_all_combinations_and_share_nothing():
-    base = original.get_config().lock()
+    base = common.get_config().lock()
     before = base.to_json()
     axes = {"optimizer.name": ["adamw", "lion"], "stages[0].learning_rate": [1e-3, 3e-4]}
     points = sweeping.make_points(base, axes)
