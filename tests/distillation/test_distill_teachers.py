@@ -17,7 +17,8 @@ def records(folder):
 
 
 def distil(run, tweets, out, *flags, **options):
-    return run("vit_sentiment.distill", f"--tweets={tweets}", f"--out={out}", *flags, **options)
+    base = (f"--tweets={tweets}", f"--out={out}", "--duplicates=none")
+    return run("vit_sentiment.distill", *base, *flags, **options)
 
 
 @pytest.fixture(scope="module")
