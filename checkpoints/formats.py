@@ -139,9 +139,10 @@ def _compare_with_published(
     description: ModelDescription, model: published.Model, path: pathlib.Path
 ) -> None:
     wanted = {**sizes(model.variant), "image_size": (model.image_size,) * 2}
-    for name, value in wanted.items():
-        if (found := getattr(description, name)) != value:
-            say(f"warning: {path}: {model.name} is published with {name} {value}, found {found}")
+    told = {name: (value, getattr(description, name)) for name, value in wanted.items()}
+    other = [f"{n} {found} for {value}" for n, (value, found) in told.items() if found != value]
+    if other:
+        say(f"warning: {path}: is not the published {model.name}: {', '.join(other)}")
 
 
 def restore(
