@@ -8,6 +8,7 @@ the backbone alone, resizes the positions and makes a fresh head.
 import dataclasses
 import os
 import pathlib
+from typing import TypedDict, Unpack
 
 import jax
 import numpy as np
@@ -58,6 +59,27 @@ class Restored:
     step: int | None
 
 
+class Hints(TypedDict, total=False):
+    """What weights cannot always tell of themselves; each may be left out.
+
+    Attributes:
+      checkpoint: of a workdir: `best` (the default), `latest` or a step; with `-ema` the moving
+        average.
+      gelu: of an `.npz` file that does not tell it: `tanh` or `exact`.
+      num_heads: of a file that does not tell it.
+      image_size: height and width that a file's positions are for, if they are not a square grid.
+      mask: factors on the probabilities, of a k-fold model's Keras file of weights alone.
+      input_range: what pixel values 0 and 255 become, of a Keras file; [-1, 1] without it.
+    """
+
+    checkpoint: str
+    gelu: str | None
+    num_heads: int | None
+    image_size: tuple[int, int] | None
+    mask: tuple[float, ...] | None
+    input_range: tuple[float, float] | None
+
+
 def read(
     name: str | os.PathLike[str],
     *,
@@ -74,10 +96,8 @@ def read(
     Args:
       name: a file or folder; or the name of a public checkpoint, which is fetched; or NAME=FILE,
         which takes the original's facts about the model NAME for the file.
-      checkpoint: of a workdir: `best`, `latest` or a step; with `-ema` the moving average.
-      gelu: of an `.npz` file that does not tell; see `google_npz.read_described`.
-      num_heads, image_size, fallback_heads: of a file that does not tell.
-      mask, input_range: of a Keras file that does not tell; see `keras_h5.read`.
+      checkpoint, gelu, num_heads, image_size, mask, input_range: see `Hints`.
+      fallback_heads: heads of a file that does not tell, where `num_heads` does not either.
 
     Raises:
       UserError: nothing readable is there.
@@ -145,30 +165,17 @@ def _compare_with_published(
         say(f"warning: {path}: is not the published {model.name}: {', '.join(other)}")
 
 
-def restore(
-    name: str | os.PathLike[str],
-    *,
-    checkpoint: str = "best",
-    gelu: str | None = None,
-    num_heads: int | None = None,
-    image_size: tuple[int, int] | None = None,
-    mask: tuple[float, ...] | None = None,
-    input_range: tuple[float, float] | None = None,
-) -> Restored:
-    """Reads everything; the arguments are those of `read`.
+def restore(name: str | os.PathLike[str], **hints: Unpack[Hints]) -> Restored:
+    """Reads everything.
+
+    Args:
+      name: see `read`.
+      hints: see `Hints`.
 
     Raises:
       UserError: see `read`; or arrays are missing, unexpected or mis-shaped.
     """
-    weights = read(
-        name,
-        checkpoint=checkpoint,
-        gelu=gelu,
-        num_heads=num_heads,
-        image_size=image_size,
-        mask=mask,
-        input_range=input_range,
-    )
+    weights = read(name, **hints)
     params = google_npz.complete(weights.flat, weights.described.description, str(name))
     return Restored(weights.described, params, weights.source, weights.step)
 

@@ -227,6 +227,11 @@ def source_of_rows(
     return Source(name, split, tuple(classes), examples, index)
 
 
+def choose_split(name: str, wanted: str | None, usual: str, data_dir: str = "") -> str:
+    """The split that is wanted, else the usual one if `name` has it, else none in particular."""
+    return wanted or (usual if usual in split_names(name, data_dir) else "")
+
+
 def split_names(name: str, data_dir: str = "") -> list[str]:
     """The splits of a written dataset; none for a table or a folder of photos."""
     folder = _dataset_folder(_locate(name, data_dir))

@@ -141,10 +141,9 @@ def _check_place() -> None:
 
 def _open(classes, problems):
     from input_pipeline.records import CLASSES
-    from input_pipeline.sources import open_source, split_names
+    from input_pipeline.sources import choose_split, open_source
 
-    splits = split_names(DATA.value, DATA_DIR.value)
-    split = SPLIT.value or ("validation" if "validation" in splits else "")
+    split = choose_split(DATA.value, SPLIT.value, "validation", DATA_DIR.value)
     return open_source(
         DATA.value,
         split,

@@ -129,7 +129,7 @@ def main() -> None:
 def _open(problems) -> dict:
     """The sources by part: train, validation where there is one, test."""
     from input_pipeline.records import CLASSES
-    from input_pipeline.sources import open_source, split_names
+    from input_pipeline.sources import choose_split, open_source, split_names
 
     train_data = TRAIN_DATA.value or DATA.value
     splits = split_names(train_data, DATA_DIR.value)
@@ -146,14 +146,13 @@ def _open(problems) -> dict:
             problems=problems,
         )
 
-    train_split = TRAIN_SPLIT.value or ("train" if "train" in splits else "")
+    train_split = choose_split(train_data, TRAIN_SPLIT.value, "train", DATA_DIR.value)
     sources = {"train": open_part(train_data, train_split, CLASSES)}
     classes = sources["train"].classes
-    validation = VALIDATION_SPLIT.value or ("validation" if "validation" in splits else "")
+    validation = choose_split(train_data, VALIDATION_SPLIT.value, "validation", DATA_DIR.value)
     if validation:
         sources["validation"] = open_part(train_data, validation, classes)
-    test_splits = split_names(DATA.value, DATA_DIR.value)
-    split = SPLIT.value or ("test" if "test" in test_splits else "")
+    split = choose_split(DATA.value, SPLIT.value, "test", DATA_DIR.value)
     sources["test"] = test = open_part(DATA.value, split, classes)
     if test.classes != classes:
         raise UserError(

@@ -8,6 +8,8 @@ import pytest
 import tiny
 
 from input_pipeline.sources import open_source
+from vit_sentiment.evaluation import judge
+from vit_sentiment.inference.model import load
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,41 @@ def test_the_cache_lies_below_the_users(probed):
     cached = list((probed[0] / "cache/vit_sentiment/features" / identifier).iterdir())
     # Train, validation and test, which two datasets share; the slice; and the table's photo.
     assert len(cached) == 5
+
+
+@pytest.fixture(scope="module")
+def evaluated(probed, distilled, run, tmp_path_factory):
+    """A run that averages its parameters, evaluated by the command: process and workdir."""
+    workdir = tmp_path_factory.mktemp("averaged") / "run"
+    assert tiny.train(tiny.config(distilled, ema_decay=0.9), workdir)
+    probes = f"--probes={probed[0]}"
+    arguments = (f"--workdir={workdir}", f"--data={distilled}", f"--out={workdir / 'out'}")
+    done = run("vit_sentiment.evaluate", *arguments, probes, env=tiny.ENV)
+    assert done.returncode == 0, done.stderr
+    return done, workdir
+
+
+def test_the_probes_stand_beside_the_student(probed, evaluated):
+    """Those of the same photos and label alone: of the other datasets there are probes, too."""
+    done, workdir = evaluated
+    shown = json.loads((workdir / "out" / "metrics.json").read_text())["probes"]
+    probe = result(probed, "plain")
+    names = [f"linear probe of {probe['model']}", f"{probe['k']}-NN of {probe['model']}"]
+    assert [row["name"] for row in shown] == names
+    assert shown[0]["accuracy"] == probe["linear"]["model"]["accuracy"]
+    page = (workdir / "out" / "report.html").read_text()
+    assert all(name in page and name in done.stdout for name in names)
+
+
+def test_the_average_stands_beside_the_raw_parameters(evaluated, distilled):
+    done, workdir = evaluated
+    found = json.loads((workdir / "out" / "metrics.json").read_text())
+    source = open_source(str(distilled), "test")
+    for name, checkpoint in (("model", "best"), ("ema", "best-ema")):
+        predicted = judge.predictions(load(workdir, checkpoint=checkpoint), source, batch_size=20)
+        expected = judge.judge(source, predicted, "human_label")["model"]
+        assert found[name]["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-6)
+    assert found["model"]["log_loss"] != pytest.approx(found["ema"]["log_loss"], abs=1e-4)
+    row = "student, moving average, 1 seed"
+    assert row in done.stdout
+    assert row in (workdir / "out" / "report.html").read_text()

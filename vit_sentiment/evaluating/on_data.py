@@ -10,7 +10,7 @@ import jax
 
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES
-from input_pipeline.sources import Source, open_source, split_names
+from input_pipeline.sources import Source, choose_split, open_source
 from vit_sentiment.evaluation import (
     comparison_report,
     judge,
@@ -107,10 +107,9 @@ def evaluate(workdirs: Sequence[str], weights: str | None, options: Options) -> 
 
 
 def _open(options: Options, classes: Sequence[str], problems: Problems) -> Source:
-    splits = split_names(options.data, options.data_dir)
     return open_source(
         options.data,
-        options.split or ("test" if "test" in splits else ""),
+        choose_split(options.data, options.split, "test", options.data_dir),
         data_dir=options.data_dir,
         images=options.images,
         classes=classes or CLASSES,

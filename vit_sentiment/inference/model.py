@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -42,39 +42,17 @@ class Model:
         return trees.model_id(self.params)
 
 
-def load(
-    name: str | os.PathLike[str],
-    *,
-    checkpoint: str = "best",
-    gelu: str | None = None,
-    num_heads: int | None = None,
-    image_size: tuple[int, int] | None = None,
-    mask: tuple[float, ...] | None = None,
-    input_range: tuple[float, float] | None = None,
-) -> Model:
+def load(name: str | os.PathLike[str], **hints: Unpack[formats.Hints]) -> Model:
     """Loads a model from an `.npz` or Keras file, a run's workdir or a Hugging Face folder.
 
     Args:
-      name: the file or folder.
-      checkpoint: of a workdir: `best`, `latest` or a step; with `-ema` the moving average.
-      gelu: of a file that does not tell it: `tanh` or `exact`.
-      num_heads: of a file that does not tell it.
-      image_size: height and width that a file's positions are for, if they are not a square grid.
-      mask: factors on the probabilities, of a k-fold model's Keras file of weights alone.
-      input_range: what pixel values 0 and 255 become, of a Keras file; [-1, 1] without it.
+      name: the file or folder, or what else `formats.read` takes.
+      hints: what the weights cannot tell, such as `checkpoint="latest"` or `gelu="exact"`.
 
     Raises:
       UserError: nothing usable is there, or a fact is missing that only the user can give.
     """
-    restored = formats.restore(
-        name,
-        checkpoint=checkpoint,
-        gelu=gelu,
-        num_heads=num_heads,
-        image_size=image_size,
-        mask=mask,
-        input_range=input_range,
-    )
+    restored = formats.restore(name, **hints)
     formats.require_known(restored.described, str(name))
     description = restored.described.description
     return Model(description, restored.params, restored.source, restored.step)

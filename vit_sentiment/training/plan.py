@@ -85,7 +85,9 @@ def plan_stages(config: ConfigDict, rows: int) -> list[Stage]:
 def _schedule(stage: ConfigDict, steps: int, where: str) -> optax.Schedule:
     peak, warmup = stage.learning_rate, stage.warmup_steps
     if not 0 <= warmup < steps:
-        raise UserError(f"{where}.warmup_steps: {warmup} of {steps} steps")
+        raise UserError(
+            f"{where}.warmup_steps: expected fewer than the stage's {steps} steps, found {warmup}"
+        )
     rising, length = optax.linear_schedule(0.0, peak, warmup), steps - warmup
     if stage.schedule == "constant":
         falling = optax.constant_schedule(peak)
