@@ -96,6 +96,7 @@ def test_a_mistake_in_a_field_names_what_is_there(check, word, message):
     ],
 )
 def test_what_is_right_passes(check, words):
+    """It raises where a word is wrong, as the tests below see."""
     check(T4SA, *words)
     check("--config", "configs/t4sa.py:ViT_L16,original", *words)
 

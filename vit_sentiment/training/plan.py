@@ -86,7 +86,8 @@ def _schedule(stage: ConfigDict, steps: int, where: str) -> optax.Schedule:
     peak, warmup = stage.learning_rate, stage.warmup_steps
     if not 0 <= warmup < steps:
         raise UserError(
-            f"{where}.warmup_steps: expected fewer than the stage's {steps} steps, found {warmup}"
+            f"{where}.warmup_steps: expected 0 or more and fewer than the stage's {steps} steps, "
+            f"found {warmup}"
         )
     rising, length = optax.linear_schedule(0.0, peak, warmup), steps - warmup
     if stage.schedule == "constant":
