@@ -9,8 +9,8 @@ from rich.table import Table
 
 from vit_sentiment.reporting.html import cell
 
-_WIDTH = 180
-"""Columns of a table that goes to a file or a pipe, which has no width of its own."""
+_WIDTH = 10_000
+"""Columns at most of a table in a file or a pipe, which has no width: no cell is ever wrapped."""
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
