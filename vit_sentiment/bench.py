@@ -1,86 +1,11 @@
 """Measures speed beside another implementation, in turn on the same machine.
 
-  python -m vit_sentiment.bench teacher --tweets=CRAWL/raw_tweets_text.csv \\
-      --peer_python=PEER/bin/python
-
-`teacher` is RoBERTa-base with random weights, float32, against transformers' model on PyTorch with
-batches of 32, sorted by length and unsorted, tokenisation included. The peer runs in a Python of
-its own that has torch and transformers.
+python -m vit_sentiment.bench teacher --help
 """
 
-import pathlib
-import statistics
-
-from absl import flags
-
 from vit_sentiment.runtime import startup
-from vit_sentiment.runtime.errors import UserError
 
-TWEETS = flags.DEFINE_string(
-    "tweets", None, "Texts: a table with a column text, or one text a line (.txt).", required=True
-)
-COUNT = flags.DEFINE_integer("count", 1024, "Texts to label, drawn at random.", lower_bound=32)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each.", lower_bound=1)
-PEER_PYTHON = flags.DEFINE_string(
-    "peer_python", None, "A Python with torch and transformers.", required=True
-)
-MODEL = flags.DEFINE_string(
-    "model", None, "Hugging Face folder to measure (default: RoBERTa-base with random weights)."
-)
-
-SUBJECTS = ("teacher",)
-
-
-def main(subject: str) -> None:
-    if subject not in SUBJECTS:
-        raise UserError(f"unknown subject {subject!r}; known are {', '.join(SUBJECTS)}")
-    import random
-    import tempfile
-
-    from vit_sentiment.benchmarking import teacher
-    from vit_sentiment.distillation.teachers import clean_up
-    from vit_sentiment.reporting import manifest
-
-    texts = [clean_up(text) for text in _texts(pathlib.Path(TWEETS.value))]
-    drawn = random.Random(0).sample(texts, min(COUNT.value, len(texts)))
-    with teacher.peer(PEER_PYTHON.value) as ask, tempfile.TemporaryDirectory() as temporary:
-        scratch = pathlib.Path(temporary)
-        folder = pathlib.Path(MODEL.value) if MODEL.value else scratch / "model"
-        if MODEL.value is None:
-            teacher.make_model(folder, texts, ask)
-        found = teacher.compare(folder, drawn, ask, ROUNDS.value, scratch)
-    here = manifest.surroundings()
-    print(f"machine    {here['platform']}, {_processor()}, {', '.join(here['devices'])}")
-    packages = {name: here["packages"][name] for name in ("jax", "flax")}
-    print("versions   " + ", ".join(f"{k} {v}" for k, v in (packages | found["peer"]).items()))
-    print(f"texts      {len(drawn)}; largest difference of a probability {found['difference']:.1e}")
-    for unit, measured in (("s", found["rates"]), ("core-second", found["core_rates"])):
-        for name, rates in measured.items():
-            title = name if name == "ours" else f"transformers, {name}"
-            print(f"{title:24} {statistics.median(rates):8.1f} tweets/{unit}", end="")
-            print("" if name == "ours" else f", ours is {teacher.ratio(measured, name):.2f} times")
-
-
-def _texts(path: pathlib.Path) -> list[str]:
-    from input_pipeline.problems import Problems
-    from input_pipeline.table_files import read_table
-
-    if path.suffix == ".txt":
-        return path.read_text(encoding="utf-8").splitlines()
-    return [row["text"] for _, row in read_table(path, Problems("skip"), required=("text",))]
-
-
-def _processor() -> str:
-    """Its name and the number of cores this process may use."""
-    import os
-
-    names = [
-        line.partition(":")[2].strip()
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else 'unknown'}"
-
+COMMANDS = {"teacher": "vit_sentiment.commands.bench_teacher"}
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, arguments=("subject",))
+    startup.run_command(COMMANDS, __doc__)

@@ -8,13 +8,14 @@ not. Mistakes in configs are told by `config_errors`.
 """
 
 import errno
+import importlib
 import math
 import os
 import re
 import select
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from absl import flags, logging
@@ -43,7 +44,29 @@ def run(
       config: file for a flag `config` that the command line does not have. As the flag's own
         default ml_collections would read it on import, where mistakes have no handler.
     """
-    sys.exit(_run(main, doc, arguments, config, sys.argv))
+    sys.exit(_run(main, doc, arguments, config, sys.argv, sys.argv[0]))
+
+
+def run_command(commands: Mapping[str, str], doc: str = "") -> NoReturn:
+    """Runs the command that the first word of the command line names, and exits.
+
+    Args:
+      commands: name to module, which is imported only if it is wanted and has flags, `main`, a
+        docstring and, where they are needed, `ARGUMENTS` and `CONFIG_FILE`, see `run`. The one with
+        the empty name runs where the first word is an option or missing.
+      doc: for the `--help` of a verb without such a command.
+    """
+    words = sys.argv[1:]
+    name = words[0] if words and not words[0].startswith("-") else ""
+    if name not in commands:
+        if not name and HELP_WORDS.intersection(words):
+            sys.exit(_run(lambda: None, doc, (), None, sys.argv, sys.argv[0]))
+        found = f"unknown command {name!r}" if name else "missing command"
+        sys.exit(_fail(f"{found}; there are: {', '.join(filter(None, commands))}"))
+    module = importlib.import_module(commands[name])
+    arguments, config = getattr(module, "ARGUMENTS", ()), getattr(module, "CONFIG_FILE", None)
+    argv = [sys.argv[0], *words[1 if name else 0 :]]
+    sys.exit(_run(module.main, module.__doc__, arguments, config, argv, module))
 
 
 def _run(
@@ -52,10 +75,11 @@ def _run(
     arguments: tuple[str, ...],
     config: str | os.PathLike[str] | None,
     argv: list[str],
+    module: Any,
 ) -> int:
     try:
         if HELP_WORDS.intersection(argv[1:]):
-            print(_help(doc, argv[0]))
+            print(_help(doc, module))
             sys.stdout.flush()
             return 0
         logging.set_verbosity(logging.ERROR)  # Orbax and TFDS narrate every file.
@@ -174,9 +198,10 @@ def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
     return values
 
 
-def _help(doc: str, program: str) -> str:
-    lines = [doc.strip(), "", "Options:"]
-    for flag in sorted(flags.FLAGS.get_key_flags_for_module(program), key=lambda f: f.name):
+def _help(doc: str, module: Any) -> str:
+    found = sorted(flags.FLAGS.get_key_flags_for_module(module), key=lambda flag: flag.name)
+    lines = [doc.strip(), *(["", "Options:"] if found else [])]
+    for flag in found:
         default = "" if flag.default in (None, "") else f" (default: {flag.default})"
         kind = "" if flag.boolean else f"={flag.flag_type().upper()}"
         lines.append(f"  --{flag.name}{kind}")
