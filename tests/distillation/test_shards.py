@@ -87,7 +87,7 @@ def test_a_damaged_shard_is_labelled_again(folder, capsys):
     second.write_bytes(before["labels-00004-of-00007.parquet"])
     label(folder)
     assert contents(folder) == before
-    assert capsys.readouterr().err.count("it is labelled again") == 2
+    assert capsys.readouterr().err.count("it is made again") == 2
 
 
 @pytest.mark.parametrize(
