@@ -1,15 +1,49 @@
-"""Tables as they lie on disk: CSV, TSV, other text with a delimiter, or Parquet."""
+"""Tables as they lie on disk: CSV, TSV, other text with a delimiter, JSON lines, or Parquet."""
 
 import csv
+import itertools
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import polars as pl
 
 from input_pipeline.problems import Problems
+from input_pipeline.text_files import COMPRESSED, is_text, read_json_lines, read_records
 from vit_sentiment.runtime.errors import UserError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+_PEEK = 1000
+"""JSON lines that tell which columns there are."""
+
+_Rows = Iterator[tuple[str, dict[str, str]]]
+
+
+def table_suffix(path: str | pathlib.Path) -> str:
+    """`.csv`, `.tsv`, `.jsonl` or `.parquet`: how a file is read; empty for others."""
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix in COMPRESSED:
+        suffix = pathlib.Path(path.stem).suffix.lower()
+    elif suffix == ".parquet":
+        return suffix
+    if suffix in JSON_LINES:
+        return ".jsonl"
+    return suffix if suffix in DELIMITERS else ""
+
+
+def table_columns(path: str | pathlib.Path) -> list[str]:
+    """Names of the columns; of JSON lines, those of the first 1000 lines.
+
+    Raises:
+      UserError: see `read_table`.
+    """
+    header, rows = _open(pathlib.Path(path), Problems("skip"), "", None, None)
+    rows.close()
+    return list(header)
 
 
 def read_table(
@@ -19,91 +53,121 @@ def read_table(
     required: Sequence[str] = (),
     delimiter: str = "",
     header: Sequence[str] | None = None,
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields (file:line, row) of a CSV, TSV or Parquet file, all values as text.
+    only_required: bool = False,
+) -> _Rows:
+    """Yields (file:line, row) of a table, all values as text.
 
-    Lines that are not UTF-8 or have too few or too many fields go to `problems`.
+    The suffix says what it is: .csv, .tsv, .jsonl (also .ndjson, .json: an object a line), each
+    also with .gz or .zst behind it, or .parquet. Null is the empty text, a list or struct its
+    JSON. Lines that are not UTF-8 (see `read_lines`), are no JSON object, or have too few or too
+    many fields go to `problems`; so does the line at which a quoted field starts that has no end.
 
     Args:
-      required: columns that must be there.
+      required: columns that must be there; of JSON lines, in one of the first 1000 lines.
       delimiter: of a text file; default: what its suffix says.
       header: names of the columns of a text file that has no line with them.
+      only_required: whether rows have nothing but `required`, which saves memory.
 
     Raises:
       UserError: the file cannot be read, or lacks a column of `required`.
     """
     path = pathlib.Path(path)
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if suffix == ".parquet":
-        header, rows = _parquet(path)
-    elif delimiter := delimiter or DELIMITERS.get(suffix, ""):
-        header, rows = _delimited(path, delimiter, problems, header)
-    else:
-        raise UserError(f"{path}: expected a .csv, .tsv or .parquet file, or a folder")
+    wanted = list(dict.fromkeys(required)) if only_required else None
+    header, rows = _open(path, problems, delimiter, header, wanted)
     for name in required:
         if name not in header:
             raise UserError(f"{path}: no column {name!r}; found: {', '.join(header)}")
-    yield from rows
+    if wanted is None:
+        yield from rows
+    else:
+        yield from ((where, {name: row[name] for name in wanted}) for where, row in rows)
 
 
-_Rows = Iterator[tuple[str, dict[str, str]]]
+def _open(
+    path: pathlib.Path,
+    problems: Problems,
+    delimiter: str,
+    header: Sequence[str] | None,
+    wanted: list[str] | None,
+) -> tuple[Sequence[str], _Rows]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    suffix = table_suffix(path)
+    if suffix == ".parquet":
+        return _parquet(path, wanted)
+    if suffix == ".jsonl" and not delimiter:
+        return _json_lines(path, problems)
+    if delimiter := delimiter or DELIMITERS.get(suffix, ""):
+        return _delimited(path, delimiter, problems, header)
+    raise UserError(f"{path}: expected a .csv, .tsv, .jsonl or .parquet file, or a folder")
 
 
-def _parquet(path: pathlib.Path) -> tuple[list[str], _Rows]:
+def _parquet(path: pathlib.Path, wanted: list[str] | None) -> tuple[list[str], _Rows]:
     try:
-        table = pl.read_parquet(path)
+        header = list(pl.read_parquet_schema(path))
+        missing = wanted is None or not set(wanted) <= set(header)
+        table = pl.read_parquet(path, columns=None if missing else wanted)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{path}: not a readable Parquet file: {error}") from error
     rows = (
-        (f"{path}: row {number}", {k: "" if v is None else str(v) for k, v in row.items()})
+        (f"{path}: row {number}", {k: _as_text(v) for k, v in row.items()})
         for number, row in enumerate(table.iter_rows(named=True), 1)
     )
-    return table.columns, rows
+    return header, rows
+
+
+def _json_lines(path: pathlib.Path, problems: Problems) -> tuple[list[str], _Rows]:
+    objects = read_json_lines(path, problems)
+    first = list(itertools.islice(objects, _PEEK))
+    header = list(dict.fromkeys(name for _, row in first for name in row))
+
+    def rows() -> _Rows:
+        for where, row in itertools.chain(first, objects):
+            values = {name: _as_text(row.get(name)) for name in header}
+            if is_text("".join(values.values())):
+                yield where, values
+            else:
+                problems.add(where, "", "not UTF-8")
+
+    return header, rows()
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def _delimited(
     path: pathlib.Path, delimiter: str, problems: Problems, header: Sequence[str] | None
 ) -> tuple[Sequence[str], _Rows]:
-    try:
-        # Bytes that are not UTF-8 become lone surrogates, so that their line can be named.
-        file = open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    header = next(reader, None) if header is None else header
+    records = read_records(path, problems, delimiter)
+    if header is None:
+        _, header = next(records, (1, None))
     if header is None:
         raise UserError(f"{path}: empty file, expected a header line")
+    if isinstance(header, csv.Error):
+        raise UserError(f"{path}: expected a header line, found no line of fields: {header}")
+    if not is_text("".join(header)):
+        raise UserError(f"{path}: the header line is not UTF-8")
     if len(set(header)) < len(header):
         raise UserError(f"{path}: a column is named twice: {', '.join(header)}")
 
     def rows() -> _Rows:
-        with file:
-            while True:
-                where = f"{path}:{reader.line_num + 1}"
-                try:
-                    values = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    problems.add(where, "", f"not a line of fields: {error}")
-                    continue
-                if not values:
-                    continue
-                if problem := _line_problem(values, header):
-                    problems.add(where, "", problem)
-                else:
-                    yield where, dict(zip(header, values, strict=True))
+        for number, values in records:
+            where = f"{path}:{number}"
+            if isinstance(values, csv.Error):
+                problems.add(where, "", f"not a line of fields: {values}")
+            elif len(values) != len(header):
+                found = f"{len(values)}: {str(values)[:200]}"
+                problems.add(where, "", f"expected {len(header)} fields, found {found}")
+            elif not is_text("".join(values)):
+                problems.add(where, "", "not UTF-8")
+            else:
+                yield where, dict(zip(header, values, strict=True))
 
     return header, rows()
-
-
-def _line_problem(values: list[str], header: Sequence[str]) -> str | None:
-    if len(values) != len(header):
-        return f"expected {len(header)} fields, found {len(values)}: {values}"
-    try:
-        "".join(values).encode()
-    except UnicodeEncodeError:
-        return "not UTF-8"
-    return None

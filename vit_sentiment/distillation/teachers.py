@@ -20,7 +20,7 @@ COLUMNS = ("NEG", "NEU", "POS")
 """Of a table with a teacher's probabilities, beside `id`; in the order of our classes."""
 _ID_COLUMNS = ("id", "TWID")
 """The original system writes the second."""
-_SUM_TOLERANCE = 0.01
+SUM_TOLERANCE = 0.01
 """Published tables are rounded to a few digits."""
 
 
@@ -103,7 +103,7 @@ def _probabilities(row: dict[str, str]) -> tuple[float, ...] | None:
         probs = tuple(float(row[name]) for name in COLUMNS)
     except ValueError:
         return None
-    if not all(0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > _SUM_TOLERANCE:
+    if not all(0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > SUM_TOLERANCE:
         return None
     return probs
 
