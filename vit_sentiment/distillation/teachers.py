@@ -1,5 +1,6 @@
 """What every teacher is, and which there are."""
 
+import array
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,11 +65,11 @@ def vader_teacher(sharpness: float = vader.SHARPNESS) -> Teacher:
     return Teacher({"teacher": "vader", "sharpness": sharpness}, label)
 
 
-def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple[float, ...]]:
-    """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder, by id.
+def read_labels(path: str | pathlib.Path, problems: Problems) -> pl.DataFrame:
+    """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder; ids are unique.
 
     Ids may be in a column TWID. Rows whose values are no probabilities, such as the -1 of texts
-    that the original failed on, go to `problems`.
+    that the original failed on, go to `problems`. Values are float64, as they were written.
 
     Raises:
       UserError: a file cannot be read or lacks a column, or there is none.
@@ -79,23 +80,25 @@ def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple
         tables = sorted(path.glob("[!.]*.parquet"))
         if not tables:
             raise UserError(f"{path}: no .parquet file in it")
-    labels: dict[str, tuple[float, ...]] = {}
+    ids: dict[str, None] = {}
+    values: tuple[array.array, ...] = tuple(array.array("d") for _ in COLUMNS)
     for table in tables:
-        rows = read_table(table, problems, required=COLUMNS)
-        for where, row in rows:
+        for where, row in read_table(table, problems, required=COLUMNS):
             id_ = next((row[name] for name in _ID_COLUMNS if name in row), None)
             if id_ is None:
-                found = ", ".join(row)
-                raise UserError(f"{table}: no column 'id'; found: {found}")
+                raise UserError(f"{table}: no column 'id'; found: {', '.join(row)}")
             probs = _probabilities(row)
             if probs is None:
                 found = ", ".join(row[name] for name in COLUMNS)
                 problems.add(where, id_, f"expected probabilities, found {found}")
-            elif id_ in labels:
+            elif id_ in ids:
                 problems.add(where, id_, "listed twice; the first is kept")
             else:
-                labels[id_] = probs
-    return labels
+                ids[id_] = None
+                for column, value in zip(values, probs, strict=True):
+                    column.append(value)
+    columns = {name: np.array(column) for name, column in zip(COLUMNS, values, strict=True)}
+    return pl.DataFrame({"id": pl.Series(list(ids), dtype=pl.String)} | columns)
 
 
 def _probabilities(row: dict[str, str]) -> tuple[float, ...] | None:
