@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -103,17 +103,20 @@ def _open(
 
 
 def _parquet(path: pathlib.Path, wanted: list[str] | None) -> tuple[list[str], _Rows]:
+    def rows() -> _Rows:
+        table = _readable(path, lambda: pl.read_parquet(path, columns=wanted))
+        for number, row in enumerate(table.iter_rows(named=True), 1):
+            yield f"{path}: row {number}", {name: _as_text(value) for name, value in row.items()}
+
+    return list(_readable(path, lambda: pl.read_parquet_schema(path))), rows()
+
+
+def _readable(path: pathlib.Path, read: Callable[[], Any]) -> Any:
     try:
-        header = list(pl.read_parquet_schema(path))
-        missing = wanted is None or not set(wanted) <= set(header)
-        table = pl.read_parquet(path, columns=None if missing else wanted)
+        return read()
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{path}: not a readable Parquet file: {error}") from error
-    rows = (
-        (f"{path}: row {number}", {k: _as_text(v) for k, v in row.items()})
-        for number, row in enumerate(table.iter_rows(named=True), 1)
-    )
-    return header, rows
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable Parquet file: {reason}") from error
 
 
 def _json_lines(path: pathlib.Path, problems: Problems) -> tuple[list[str], _Rows]:

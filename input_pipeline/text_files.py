@@ -1,9 +1,11 @@
 """Lines of text files as they lie on disk: plain, gzip or zstd; UTF-8, or UTF-16 or 32."""
 
 import codecs
+import contextlib
 import csv
 import io
 import json
+import os
 import pathlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from typing import Any
 
 from input_pipeline.problems import Problems
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import progress
 
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 """Suffixes that may follow that of a text file."""
@@ -18,6 +21,10 @@ COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _READ = 1 << 16
 """Bytes decompressed at a time: what lies in the last piece before a cut is lost."""
+_LONG = 64
+"""Megabytes from which on reading takes long enough to show how far it is."""
+_LINES = 1 << 16
+"""Between two looks at how far it is."""
 
 _MARK = "\udc80"
 """Stands for bytes that are no text: a lone surrogate, which no text can hold."""
@@ -47,7 +54,8 @@ def read_lines(path: str | pathlib.Path, problems: Problems) -> Iterator[tuple[i
     Compression is told by the first bytes, the encoding by a byte order mark or, without one, by
     where the first characters have zero bytes; else it is UTF-8. A line with bytes that are none
     of the encoding fails `is_text`. Where a compressed file is cut or damaged, its lines end, and
-    the place goes to `problems`; the line that the cut goes through is not given.
+    the place goes to `problems`; the line that the cut goes through is not given. Of large files
+    the progress is shown.
 
     Raises:
       UserError: there is no such file, or it cannot be opened.
@@ -67,16 +75,29 @@ def read_lines(path: str | pathlib.Path, problems: Problems) -> Iterator[tuple[i
     encoding = json.detect_encoding(buffered.peek(4)[:4].ljust(4, b" "))
     encoding = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
     text = io.TextIOWrapper(buffered, encoding, errors="input_pipeline.mark", newline="")
-    number = 0
-    with file, text:
+    number, megabytes = 0, os.path.getsize(path) >> 20
+    show = progress if megabytes >= _LONG else _no_progress
+    with file, text, show(f"read {path.name}", megabytes, "MB") as tick:
+        shown = 0
         for number, line in enumerate(text, 1):
             if stream.damage and not line.endswith(("\n", "\r")):
                 number -= 1
                 break
             yield number, line
+            if not number % _LINES:
+                position = file.tell() >> 20
+                tick(position - shown)
+                shown = position
+        tick(megabytes - shown)
         if stream.damage:
             problem = f"cut or damaged from here on: {stream.damage}"
             problems.add(f"{path}:{number + 1}", "", problem)
+
+
+@contextlib.contextmanager
+def _no_progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    del what, total, unit
+    yield lambda count: None
 
 
 class _Salvaged(io.RawIOBase):

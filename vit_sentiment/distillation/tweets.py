@@ -1,44 +1,39 @@
-"""Reading tweets with photos: the T4SA crawl layout, or a dataset whose records have a text."""
+"""Reading tweets with photos: a T4SA crawl, the Twitter API v2, tables, or a written dataset."""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 
 import polars as pl
 
-from input_pipeline import photos as photo_files
-from input_pipeline import pixels
 from input_pipeline.problems import Problems
-from input_pipeline.records import CLASSES, UNKNOWN
-from input_pipeline.sources import open_source
-from input_pipeline.table_files import read_table
+from input_pipeline.sources import open_source, split_names
+from input_pipeline.table_files import table_columns, table_suffix
+from vit_sentiment.distillation import settle, tables
+from vit_sentiment.distillation.listing import PHOTO_ROWS, TEXT_ROWS, Listed, Lost, Rows
+from vit_sentiment.distillation.read_columns import REQUIRED, parse_columns, read_columns
+from vit_sentiment.distillation.read_crawl import TEXTS_FILE, photo_folder, photo_list, read_crawl
+from vit_sentiment.distillation.read_twitter import read_twitter
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.runtime.progress import progress
 
-TEXTS_FILE = "raw_tweets_text.csv"
-PHOTOS_FILE = "all_imgs.csv"
-
-SCHEMA = {
-    "id": pl.String,
-    "tweet": pl.String,
-    "text": pl.String,
-    "human_label": pl.Int32,
-    "number": pl.Int64,
-}
+__all__ = ["Tweets", "parse_columns", "read_tweets"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tweets:
-    """Photos of tweets and how to get at their files.
+    """Tweets, their photos and how to get at the files.
 
     Attributes:
-      table: one row a photo, schema `SCHEMA`; `number` is what `photos` takes.
-      photos: numbers to the encoded files, in order.
-      counts: what was read and what fell away, in order.
+      texts: schema `tables.TWEETS`, in the order read; some may have no photo.
+      photos: schema `tables.PHOTOS`, in the order read; each is of a tweet in `texts` and has a
+        file that is there, or a URL, or is of a dataset.
+      files: by row number of `photos`; nothing was decoded yet.
+      counts: what was read and what fell away by kind, in order; kinds without any are left out.
     """
 
-    table: pl.DataFrame
-    photos: Callable[[list[int]], Iterator[bytes]]
+    texts: pl.DataFrame
+    photos: pl.DataFrame
+    files: tables.Photos
     counts: dict[str, int]
 
 
@@ -48,112 +43,137 @@ def read_tweets(
     *,
     images: str | None = None,
     human_labels: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Tweets:
-    """Reads tweets and checks that their photos decode.
+    """Reads tweets and looks for the files of their photos.
+
+    What `tweets` may be:
+      - a crawl: the file `raw_tweets_text.csv` (`id,text`, also .tsv, .parquet) or the folder that
+        has it, with a list of photos `all_imgs.csv` (`id_tweet,path`);
+      - Twitter API v2: JSON lines with `data` (see `read_twitter`), .jsonl, .ndjson or .json;
+      - a table: CSV, TSV, Parquet or JSON lines with columns id, text and perhaps images, lang,
+        human_label, referenced, or those that `columns` names (see `read_columns`);
+      - a folder with several files of one of the last two kinds, which are read sorted by name;
+      - the folder of a dataset with texts (`demo_tweets`, `mvsa_single`).
+    Text files may be gzip or zstd (see `read_lines`).
 
     Args:
-      tweets: the folder of a dataset with texts (`demo_tweets`, `mvsa_single`); or a crawl: the
-        file `raw_tweets_text.csv` (`id,text`) or the folder that has it.
-      images: of a crawl: its `all_imgs.csv` (`id_tweet,path`) or the folder that the paths are
-        relative to; default: `all_imgs.csv` beside the texts, and `images/` beside it.
-      human_labels: of a crawl: a table `path,image_label` for evaluation; other columns may stand
-        beside them.
-      problems: takes photos that are missing, damaged, listed twice or without a tweet.
+      images: of a crawl: its `all_imgs.csv` or the folder that the paths are relative to; default:
+        `all_imgs.csv` beside the texts, and `images/` beside it. Of the Twitter API: the folder of
+        `<first 5 digits of tweet>/<tweet>-<k>.jpg`, k counted from 0; default: `images/` beside the
+        file, or the file's folder. Of a table: the folder that the paths are relative to; default:
+        the file's folder.
+      human_labels: a table `path,image_label` of photo ids, for evaluation.
+      columns: what `parse_columns` gives; the input is then a table.
+      problems: takes lines that cannot be read; tweets without an id or a text, or listed twice;
+        photos that are missing, listed twice or without a tweet. Policy `fail`: the first raises.
 
     Raises:
-      UserError: a file is missing or lacks a column; no tweet with a photo is left.
+      UserError: a file cannot be read or lacks a column; no tweet or no photo is left.
     """
     path = pathlib.Path(tweets)
     if not path.exists():
         raise UserError(f"{tweets}: no such file, folder or dataset")
-    if path.is_dir() and not (path / TEXTS_FILE).exists():
-        return _from_dataset(tweets)
-    return _from_crawl(path, problems, images, human_labels)
+    lost = Lost(problems)
+    files = _tweet_files(path)
+    data = None
+    if not files:
+        if images or columns:
+            raise UserError(f"{tweets}: a dataset; --images and --columns are of other tweets")
+        data, listed, root = *_list_dataset(tweets), path
+    elif listing := _crawl_list(path, files, images, columns):
+        photos_file, root = listing
+        listed = read_crawl(files[0], photos_file, lost)
+    else:
+        if images and not pathlib.Path(images).is_dir():
+            raise UserError(f"{images}: expected the folder of the photos of {tweets}")
+        listed, root = _list_files(files, columns, lost), pathlib.Path(images or files[0].parent)
+        if images is None and listed.named_by_tweet:
+            root = photo_folder(root)
+    lost.count_lines()
+    texts, photos = settle.settle_texts(listed, lost)
+    settle.require_some(texts, f"{tweets}: no tweet with an id and a text{_first(problems)}")
+    photos = settle.settle_photos(photos, texts, lost)
+    if data is None:
+        photos = settle.locate(photos, root, listed.named_by_tweet, lost)
+    where = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
+    settle.require_some(photos, where + _first(problems))
+    if human_labels:
+        photos = settle.with_human_labels(photos, human_labels, lost)
+    counts = {"tweets read": len(texts), "photos listed": len(listed.photos), **lost.counts}
+    numbers = photos["number"]
+    photos = photos.select(list(tables.PHOTOS))
+    accessor = tables.PhotoFiles(photos["path"])
+    if data is not None:
+        accessor = tables.PhotoRecords(data, tuple(numbers))
+    counts["photos with a text"] = len(photos)
+    return Tweets(texts.select(list(tables.TWEETS)), photos, accessor, counts)
 
 
-def _from_dataset(name: str) -> Tweets:
+def _first(problems: Problems) -> str:
+    """The first problem, for the error that nothing is left."""
+    if not problems.rows:
+        return ""
+    return f"; the first problem: {': '.join(filter(None, problems.rows[0]))}"
+
+
+def _tweet_files(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files to read, in order; none where it is a dataset."""
+    if not path.is_dir():
+        return [path]
+    if (path / TEXTS_FILE).exists():
+        return [path / TEXTS_FILE]
+    # Deeper down datasets are looked for last: that would list the folders of all photos.
+    if any(any(path.glob(f"{depth}dataset_info.json")) for depth in ("", "*/")):
+        return []
+    files = sorted(file for file in path.glob("[!.]*") if table_suffix(file) and file.is_file())
+    kinds = sorted({table_suffix(file) for file in files})
+    if len(kinds) > 1:
+        raise UserError(f"{path}: has files of several kinds ({', '.join(kinds)}); name a file")
+    if not files and not split_names(str(path)):
+        raise UserError(
+            f"{path}: expected {TEXTS_FILE}, or .jsonl, .csv, .tsv or .parquet files (text also "
+            "with .gz or .zst), or a dataset"
+        )
+    return files
+
+
+def _crawl_list(
+    path: pathlib.Path,
+    files: list[pathlib.Path],
+    images: str | None,
+    columns: Mapping[str, str] | None,
+) -> tuple[pathlib.Path, pathlib.Path] | None:
+    """The list of photos and their folder if the file is one of texts alone, in a crawl."""
+    text_file = path / TEXTS_FILE if path.is_dir() else path
+    if columns or files != [text_file] or table_suffix(text_file) == ".jsonl":
+        return None
+    listing, root = photo_list(text_file.parent, images)
+    header = table_columns(text_file)
+    if "images" in header or (not listing.exists() and not set(REQUIRED) <= set(header)):
+        return None
+    if not listing.exists():
+        raise UserError(
+            f"{listing}: no such file; expected the list of photos id_tweet,path of {text_file}, "
+            "or there a column of photos, 'images' or --columns=images=COLUMN"
+        )
+    return listing, root
+
+
+def _list_files(files: list[pathlib.Path], columns: Mapping[str, str] | None, lost: Lost) -> Listed:
+    if not columns and table_suffix(files[0]) == ".jsonl" and "data" in table_columns(files[0]):
+        return read_twitter(files, lost)
+    return read_columns(files, columns or {}, lost)
+
+
+def _list_dataset(name: str) -> tuple:
+    """The records of a dataset, and what they list."""
     source = open_source(name)
     if "text" not in source.data.__getitems__([0])[0]:
         raise UserError(f"{name}: its records have no text to label")
-    rows = [
-        (record.id, record.group, record.text, record.human_label, number)
-        for number, record in enumerate(source.records())
-    ]
-
-    def photos(numbers: list[int]) -> Iterator[bytes]:
-        for start in range(0, len(numbers), photo_files.WINDOW):
-            window = numbers[start : start + photo_files.WINDOW]
-            for example in source.data.__getitems__(window):
-                yield example["image"]
-
-    table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    counts = {"tweets read": table["tweet"].n_unique(), "photos with a text": len(table)}
-    return Tweets(table, photos, counts)
-
-
-def _from_crawl(
-    path: pathlib.Path, problems: Problems, images: str | None, human_labels: str | None
-) -> Tweets:
-    texts_file = path / TEXTS_FILE if path.is_dir() else path
-    photos_file, root = _photo_list(texts_file.parent, images)
-    texts: dict[str, str] = {}
-    for where, row in read_table(texts_file, problems, required=("id", "text")):
-        if row["id"] in texts:
-            problems.add(where, row["id"], "tweet listed twice; the first is kept")
-        else:
-            texts[row["id"]] = row["text"]
-    labels = _human_labels(human_labels, problems) if human_labels else {}
-    wanted, seen, listed = [], set(), 0
-    for where, row in read_table(photos_file, problems, required=("id_tweet", "path")):
-        listed += 1
-        tweet, photo = row["id_tweet"], row["path"]
-        if tweet not in texts:
-            problems.add(where, photo, f"no text of tweet {tweet}")
-        elif photo in seen:
-            problems.add(where, photo, "photo listed twice")
-        else:
-            seen.add(photo)
-            wanted.append((where, tweet, photo))
-    rows, files = [], []
-    with progress("check photos", len(wanted), "photos") as tick:
-        found = photo_files.examine([root / photo for _, _, photo in wanted])
-        for (where, tweet, photo), data in zip(wanted, found, strict=True):
-            tick()
-            if isinstance(data, pixels.DecodeError):
-                problems.add(where, photo, str(data))
-                continue
-            rows.append((photo, tweet, texts[tweet], labels.get(photo, UNKNOWN), len(files)))
-            files.append(root / photo)
-    if not rows:
-        raise UserError(f"{photos_file}: no photo below {root} belongs to a tweet of {texts_file}")
-
-    def photos(numbers: list[int]) -> Iterator[bytes]:
-        return (photo_files.read(files[number]) for number in numbers)
-
-    counts = {"tweets read": len(texts), "photos listed": listed, "photos with a text": len(rows)}
-    return Tweets(pl.DataFrame(rows, schema=SCHEMA, orient="row"), photos, counts)
-
-
-def _photo_list(folder: pathlib.Path, images: str | None) -> tuple[pathlib.Path, pathlib.Path]:
-    """The list of photos and the folder that its paths are relative to."""
-    if images is None:
-        listing = folder / PHOTOS_FILE
-    elif not pathlib.Path(images).is_dir():
-        listing = pathlib.Path(images)
-    elif (pathlib.Path(images) / PHOTOS_FILE).exists():
-        listing = pathlib.Path(images) / PHOTOS_FILE
-    else:
-        return folder / PHOTOS_FILE, pathlib.Path(images)
-    root = listing.parent / "images"
-    return listing, root if root.is_dir() else listing.parent
-
-
-def _human_labels(path: str, problems: Problems) -> dict[str, int]:
-    labels = {}
-    for where, row in read_table(path, problems, required=("path", "image_label")):
-        photo, label = row["path"], row["image_label"]
-        if label in CLASSES:
-            labels[photo] = CLASSES.index(label)
-        else:
-            problems.add(where, photo, f"unknown label {label!r}; classes: {', '.join(CLASSES)}")
-    return labels
+    texts, photos = Rows(TEXT_ROWS), Rows(PHOTO_ROWS)
+    for row, record in enumerate(source.records()):
+        where = f"{name}: {source.data.place(row)}"
+        texts.add(where, record.group, record.text, None, None)
+        photos.add(where, row, record.group, record.id, None, None, record.human_label)
+    return source.data, Listed(texts.frame(), photos.frame(), several_rows=True)
