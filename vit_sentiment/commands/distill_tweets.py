@@ -126,17 +126,16 @@ def _teacher() -> tuple:
         if not pathlib.Path(TEACHER_TABLE.value).exists():
             raise UserError(f"{TEACHER_TABLE.value}: no such file or folder")
         return None, {"teacher": "table", "teacher_table": TEACHER_TABLE.value}
-    if TEACHER.value == "roberta":
-        from vit_sentiment.distillation import roberta
-        from vit_sentiment.runtime import accelerator
-
-        accelerator.prepare()
-        teacher = roberta.teacher(TEACHER_MODEL.value, MAX_TOKENS.value)
-        return teacher, {"teacher_model": TEACHER_MODEL.value, **teacher.facts}
     from vit_sentiment.distillation import teachers
 
-    teacher = teachers.vader_teacher(SHARPNESS.value)
-    return teacher, teacher.facts
+    teacher = teachers.make_teacher(
+        TEACHER.value,
+        model=TEACHER_MODEL.value,
+        max_tokens=MAX_TOKENS.value,
+        sharpness=SHARPNESS.value,
+    )
+    model = {"teacher_model": TEACHER_MODEL.value} if TEACHER.value == "roberta" else {}
+    return teacher, {**model, **teacher.facts}
 
 
 def _label(teacher, table, folder, problems) -> tuple:
@@ -146,7 +145,9 @@ def _label(teacher, table, folder, problems) -> tuple:
     from vit_sentiment.distillation import shards, teachers
 
     if teacher is None:
-        return _look_up(table, teachers.read_labels(TEACHER_TABLE.value, problems), problems)
+        tweets, photos = table["tweet"].to_list(), table["id"].to_list()
+        known, probs = teachers.look_up(TEACHER_TABLE.value, tweets, problems, photos)
+        return table.filter(known), probs
     # Photos of a tweet share its text.
     texts = table.select("tweet", "text").unique(maintain_order=True).with_row_index("place")
     probs = shards.label(
@@ -154,19 +155,6 @@ def _label(teacher, table, folder, problems) -> tuple:
     )
     places = table.join(texts, on=["tweet", "text"], how="left", maintain_order="left")["place"]
     return table, probs[places.cast(pl.Int64).to_numpy()]
-
-
-def _look_up(table, labels, problems) -> tuple:
-    """The rows whose tweet is in the table of labels, and their probabilities [N, 3]."""
-    import numpy as np
-
-    known = [tweet in labels for tweet in table["tweet"]]
-    for row in table.filter([not k for k in known]).iter_rows(named=True):
-        problems.add(TEACHER_TABLE.value, row["id"], f"no row of tweet {row['tweet']}")
-    if not any(known):
-        raise UserError(f"{TEACHER_TABLE.value}: has none of the tweets of {TWEETS.value}")
-    table = table.filter(known)
-    return table, np.array([labels[tweet] for tweet in table["tweet"]], np.float32)
 
 
 def _records(rows, probs, photos) -> Iterator:

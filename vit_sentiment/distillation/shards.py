@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, to_table
+from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, finite, to_table
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
@@ -68,11 +68,9 @@ def label(
     with progress("teacher", len(ids), "tweets", done) as tick:
         labelled = teacher.label(parts(), tick)
         for (start, path), probs in zip(missing, labelled, strict=True):
-            bad = int(np.sum(~np.isfinite(probs).all(axis=1)))
-            if bad:
-                raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
+            table = to_table(ids[start : start + rows], finite(probs))
             with files.replacing(path) as temporary:
-                to_table(ids[start : start + rows], probs).write_parquet(temporary)
+                table.write_parquet(temporary)
             found[start] = probs
     return np.concatenate([np.zeros((0, len(COLUMNS)), np.float32), *(found[s] for s in starts)])
 

@@ -64,6 +64,55 @@ def vader_teacher(sharpness: float = vader.SHARPNESS) -> Teacher:
     return Teacher({"teacher": "vader", "sharpness": sharpness}, label)
 
 
+def make_teacher(name: str, *, model: str, max_tokens: int, sharpness: float) -> Teacher:
+    """The teacher `vader` or `roberta`; a table of labels is no teacher, see `look_up`.
+
+    Args:
+      model, max_tokens: of RoBERTa, see `roberta.teacher`.
+      sharpness: of VADER, see `vader.probabilities`.
+    """
+    if name == "vader":
+        return vader_teacher(sharpness)
+    if name != "roberta":
+        raise UserError(f"unknown teacher {name!r}; there are: vader, roberta")
+    from vit_sentiment.distillation import roberta
+    from vit_sentiment.runtime import accelerator
+
+    accelerator.prepare()
+    return roberta.teacher(model, max_tokens)
+
+
+def finite(probs: np.ndarray) -> np.ndarray:
+    """The same; raises UserError where a teacher gave NaN."""
+    if bad := int(np.sum(~np.isfinite(probs).all(axis=1))):
+        raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
+    return probs
+
+
+def look_up(
+    path: str | pathlib.Path,
+    tweets: Sequence[str],
+    problems: Problems,
+    photos: Sequence[str] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which tweets [N] a table of labels has, bool [N], and their K probabilities, float32 [K, 3].
+
+    Args:
+      path: see `read_labels`.
+      problems: takes the tweets that it lacks, under the names of `photos` [N], if there are any.
+
+    Raises:
+      UserError: it has none of them, or cannot be read.
+    """
+    labels = read_labels(path, problems)
+    known = np.array([tweet in labels for tweet in tweets], np.bool_)
+    for row in np.flatnonzero(~known):
+        problems.add(str(path), (photos or tweets)[row], f"no row of tweet {tweets[row]}")
+    if not known.any():
+        raise UserError(f"{path}: has none of the {len(tweets)} tweets")
+    return known, np.array([labels[tweet] for tweet in tweets if tweet in labels], np.float32)
+
+
 def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple[float, ...]]:
     """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder, by id.
 
