@@ -160,9 +160,8 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
     _need(photos, "a look at the photos")
     texts = texts.filter(pl.col("tweet").is_in(photos["tweet"].unique().implode()))
     if settings.teacher is None:
-        labels = teachers.read_labels(settings.teacher_table, problems)
+        labels = teachers.look_up(settings.teacher_table, texts["tweet"].to_list(), problems)
         facts = {"table": _stat(settings.teacher_table)}
-        _list_unlabelled(texts, labels, settings.teacher_table, problems)
     else:
         ids = texts["tweet"].to_list()
         probs = shards.label(
@@ -227,16 +226,6 @@ def _usable(photos: pl.DataFrame, looked: pl.DataFrame, problems: Problems) -> p
     for row in together.filter(pl.col("problem").is_not_null()).iter_rows(named=True):
         problems.add(row["where"], row["path"] or row["id"], row["problem"])
     return together.filter(pl.col("problem").is_null()).drop("problem")
-
-
-def _list_unlabelled(
-    texts: pl.DataFrame, labels: pl.DataFrame, table: str, problems: Problems
-) -> None:
-    without = texts.join(labels, left_on="tweet", right_on="id", how="anti")
-    if len(without) == len(texts):
-        raise UserError(f"{table}: has none of the {len(texts)} tweets")
-    for tweet in without["tweet"]:
-        problems.add(table, tweet, f"no row of tweet {tweet}")
 
 
 def _split(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, to_table
+from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, finite, to_table
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import Tick, progress, say
@@ -49,10 +49,7 @@ def label(
     def compute(missing: Sequence[slice], tick: Tick) -> Iterator[pl.DataFrame]:
         parts = ([clean_up(text) for text in texts[part]] for part in missing)
         for part, probs in zip(missing, teacher.label(parts, tick), strict=True):
-            bad = int(np.sum(~np.isfinite(probs).all(axis=1)))
-            if bad:
-                raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
-            yield to_table(ids[part], probs)
+            yield to_table(ids[part], finite(probs))
 
     facts = {
         **teacher.facts,

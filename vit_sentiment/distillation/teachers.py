@@ -65,6 +65,53 @@ def vader_teacher(sharpness: float = vader.SHARPNESS) -> Teacher:
     return Teacher({"teacher": "vader", "sharpness": sharpness}, label)
 
 
+def make_teacher(name: str, *, model: str, max_tokens: int, sharpness: float) -> Teacher:
+    """The teacher `vader` or `roberta`; a table of labels is no teacher, see `look_up`.
+
+    Args:
+      model, max_tokens: of RoBERTa, see `roberta.teacher`.
+      sharpness: of VADER, see `vader.probabilities`.
+    """
+    if name == "vader":
+        return vader_teacher(sharpness)
+    if name != "roberta":
+        raise UserError(f"unknown teacher {name!r}; there are: vader, roberta")
+    from vit_sentiment.distillation import roberta
+    from vit_sentiment.runtime import accelerator
+
+    accelerator.prepare()
+    return roberta.teacher(model, max_tokens)
+
+
+def finite(probs: np.ndarray) -> np.ndarray:
+    """The same; raises UserError where a teacher gave NaN."""
+    if bad := int(np.sum(~np.isfinite(probs).all(axis=1))):
+        raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
+    return probs
+
+
+def look_up(
+    path: str | pathlib.Path, tweets: Sequence[str], problems: Problems
+) -> pl.DataFrame:
+    """The rows of tweets that a table of labels has, in the tweets' order; see `read_labels`.
+
+    Args:
+      tweets: their ids.
+      problems: takes the tweets that it lacks.
+
+    Raises:
+      UserError: it has none of them, or cannot be read.
+    """
+    wanted = pl.DataFrame({"id": pl.Series(tweets, dtype=pl.String)})
+    labels = read_labels(path, problems)
+    found = wanted.join(labels, on="id", how="inner", maintain_order="left")
+    if not len(found):
+        raise UserError(f"{path}: has none of the {len(tweets)} tweets")
+    for tweet in wanted.join(labels, on="id", how="anti", maintain_order="left")["id"]:
+        problems.add(str(path), tweet, f"no row of tweet {tweet}")
+    return found
+
+
 def read_labels(path: str | pathlib.Path, problems: Problems) -> pl.DataFrame:
     """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder; ids are unique.
 

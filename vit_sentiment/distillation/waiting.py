@@ -1,4 +1,4 @@
-"""When the next request may start: turns at hosts, back-off, Retry-After."""
+"""When a request may start, and how long it may take: turns at hosts, back-off, limits."""
 
 import asyncio
 import contextlib
@@ -69,6 +69,23 @@ class Hosts:
                 self._hosts = used
             self._hosts[name] = _Host(asyncio.Semaphore(self._per_host))
         return self._hosts[name]
+
+
+@dataclasses.dataclass
+class Budget:
+    """Seconds on the wire that are left to a photo."""
+
+    left: float
+
+    @contextlib.asynccontextmanager
+    async def spending(self) -> AsyncIterator[None]:
+        """Raises TimeoutError where the block takes more than what is left."""
+        start = now()
+        try:
+            async with asyncio.timeout(self.left):
+                yield
+        finally:
+            self.left -= now() - start
 
 
 def pause(back_off: float, url: str, attempt: int) -> float:

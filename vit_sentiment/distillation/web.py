@@ -5,23 +5,22 @@ never end, a server that sends a byte a second.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime
 import http.cookiejar
 import itertools
-from collections.abc import AsyncIterator
 
 import httpx2
 
 import vit_sentiment
 from checkpoints.transfer import may_pass
-from vit_sentiment.distillation.waiting import Hosts, now, pause, retry_after
+from vit_sentiment.distillation.waiting import Budget, Hosts, pause, retry_after
 
 MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110, section 15.4.
 _MOST_DRAINED = 1 << 16
 """Bytes of an answer that nobody wants, read so that its connection can be used again."""
+_LONGEST_LINE = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Answer:
 
 async def fetch(client: httpx2.AsyncClient, hosts: Hosts, url: str, settings: Settings) -> Answer:
     """Fetches a URL, http or https, in as many attempts as it takes and may take."""
-    budget = _Budget(settings.total)
+    budget = Budget(settings.total)
     for attempt in itertools.count(1):
         try:
             return Answer(attempt, await _follow(client, hosts, url, settings, budget))
@@ -103,58 +102,45 @@ async def fetch(client: httpx2.AsyncClient, hosts: Hosts, url: str, settings: Se
         await asyncio.sleep(pause(settings.back_off, url, attempt))
 
 
-@dataclasses.dataclass
-class _Budget:
-    """Seconds on the wire that are left to a photo."""
-
-    left: float
-
-    @contextlib.asynccontextmanager
-    async def spending(self, total: float) -> AsyncIterator[None]:
-        start = now()
-        try:
-            async with asyncio.timeout(self.left):
-                yield
-        except TimeoutError as error:
-            raise FetchError(f"took longer than {total:g} s", final=False) from error
-        finally:
-            self.left -= now() - start
-
-
 async def _follow(
-    client: httpx2.AsyncClient, hosts: Hosts, url: str, settings: Settings, budget: _Budget
+    client: httpx2.AsyncClient, hosts: Hosts, url: str, settings: Settings, budget: Budget
 ) -> bytes:
     """One attempt. A redirect waits for its turn at the host that it leads to."""
-    address = _address(url, None)
+    address = _address(url)
     for _ in range(MOST_REDIRECTS + 1):
         host = address.netloc.decode("ascii")
         try:
-            async with hosts.turn(host), budget.spending(settings.total):
+            async with hosts.turn(host), budget.spending():
                 status, body, location = await _request(client, address, settings.max_bytes)
+        except TimeoutError as error:
+            raise FetchError(f"took longer than {settings.total:g} s", final=False) from error
         except FetchError as error:
             if error.wait is not None:
                 hosts.hold(host, error.wait)
             raise
         if location is None:
             return body
-        address = _address(location, status)
+        address = _address(location, address, status)
     raise FetchError(f"more than {MOST_REDIRECTS} redirects", status, final=True)
 
 
-def _address(url: str | httpx2.URL, status: int | None) -> httpx2.URL:
+def _address(url: str, base: httpx2.URL | None = None, status: int | None = None) -> httpx2.URL:
+    """The URL, or where a redirect of `base` leads to."""
+    whence = "redirected to " if base else ""
     try:
-        address = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise FetchError(f"not a URL: {_line(error)}", status, final=True) from error
-    if address.scheme not in ("http", "https") or not address.host:
-        whence = "" if status is None else "redirected to "
-        raise FetchError(f"{whence}{url}: expected an http or https URL", status, final=True)
+        address = base.join(url) if base else httpx2.URL(url)
+        usable = address.scheme in ("http", "https") and address.host
+    except (httpx2.InvalidURL, ValueError) as error:  # The latter of names that are not IDNA.
+        raise FetchError(f"{whence}{_line(url)}: {_line(error)}", status, final=True) from error
+    if not usable:
+        problem = f"{whence}{_line(address)}: expected an http or https URL"
+        raise FetchError(problem, status, final=True)
     return address
 
 
 async def _request(
     client: httpx2.AsyncClient, url: httpx2.URL, max_bytes: int
-) -> tuple[int, bytes, httpx2.URL | None]:
+) -> tuple[int, bytes, str | None]:
     """Status, body and where it redirects to."""
     status = None
     try:
@@ -165,7 +151,7 @@ async def _request(
             if (length := _length(headers)) is not None and length <= _MOST_DRAINED:
                 await response.aread()
             if status in _REDIRECTS and "Location" in headers:
-                return status, b"", url.join(headers["Location"])
+                return status, b"", headers["Location"]
             wait = retry_after(headers.get("Retry-After"), datetime.datetime.now(datetime.UTC))
             raise FetchError(
                 f"HTTP {status} {response.reason_phrase}".strip(),
@@ -173,7 +159,7 @@ async def _request(
                 final=not may_pass(status),
                 wait=wait if may_pass(status) else None,
             )
-    except httpx2.InvalidURL as error:
+    except ValueError as error:  # httpx looks at redirects that it does not follow, too.
         raise FetchError(f"redirected to no URL: {_line(error)}", status, final=True) from error
     except httpx2.TimeoutException as error:
         raise FetchError(f"stalled ({type(error).__name__})", status, final=False) from error
@@ -201,5 +187,5 @@ def _length(headers: httpx2.Headers) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:_LONGEST_LINE] or type(error).__name__

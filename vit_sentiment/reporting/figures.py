@@ -107,11 +107,14 @@ def differences(
 
 
 def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Accuracy against coverage of two curves by name; points are (coverage, accuracy)."""
+    """Accuracy against coverage of one or two curves; points are (coverage, accuracy).
+
+    The last one stands out.
+    """
     styles = ({"color": _GREY, "linestyle": "--"}, {"color": _BLUE})
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        for (name, points), style in zip(curves.items(), styles, strict=True):
+        for (name, points), style in zip(curves.items(), styles[-len(curves) :], strict=True):
             axes.plot(*zip(*points, strict=True), label=name, **style)
         axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
         axes.legend(frameon=False)
