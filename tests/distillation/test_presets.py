@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from configs._distill_presets import PRESETS
+from configs import distill
 from input_pipeline.splits import split_rows
 from vit_sentiment.distillation.balance import balance
 from vit_sentiment.distillation.tables import PHOTOS
@@ -80,18 +80,20 @@ def counted(table):
     return tuple(np.bincount(table[LABEL].to_numpy(), minlength=3).tolist())
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TOTALS)
 def test_a_preset_gives_the_published_counts(name, t4sa_2):
-    preset = PRESETS[name]
-    photos, counts = label_photos(*t4sa_2, parse(preset["thresholds"]))
+    preset = distill.get_config(name)
+    photos, counts = label_photos(*t4sa_2, parse(preset.thresholds))
     assert len(photos) == sum(count for key, count in counts.items() if key.startswith("photos"))
-    photos, _, _ = balance(photos, preset["balance"], seed=42)
-    if preset["merge"] == "original":
+    photos, _, _ = balance(photos, preset.balance, preset.seed)
+    if name == "merged":
         old, _ = label_photos(*synthesised(B_T4SA), parse("0.70"))
         assert counted(old) == tuple(above for above, _ in B_T4SA)
         photos = pl.concat([photos, old])
     assert counted(photos) == SIZES[name]
-    parts = split_rows(photos, LABEL, seed=42)
+    assert preset.split.by == "photo"
+    assert preset.merge.how == ("original" if name == "merged" else "own")
+    parts = split_rows(photos, LABEL, preset.seed)
     assert tuple(map(len, parts.values())) == PARTS[name]
     assert len(pl.concat(parts.values())) == TOTALS[name]
     if name in TRAIN:

@@ -132,8 +132,7 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
             human_labels=inputs.human_labels,
             columns=inputs.columns,
         )
-        photos = found.photos.with_row_index("number").cast({"number": pl.Int64})
-        return {"texts": found.texts, "photos": photos}, found.counts
+        return {"texts": found.texts, "photos": found.photos}, found.counts
 
     tables = stage("read", _input_facts(inputs), read)
     texts, photos = tables["texts"], tables["photos"]

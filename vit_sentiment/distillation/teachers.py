@@ -90,9 +90,7 @@ def finite(probs: np.ndarray) -> np.ndarray:
     return probs
 
 
-def look_up(
-    path: str | pathlib.Path, tweets: Sequence[str], problems: Problems
-) -> pl.DataFrame:
+def look_up(path: str | pathlib.Path, tweets: Sequence[str], problems: Problems) -> pl.DataFrame:
     """The rows of tweets that a table of labels has, in the tweets' order; see `read_labels`.
 
     Args:

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from input_pipeline.problems import Problems
@@ -16,7 +17,7 @@ from vit_sentiment.distillation.read_crawl import TEXTS_FILE, photo_folder, phot
 from vit_sentiment.distillation.read_twitter import read_twitter
 from vit_sentiment.runtime.errors import UserError
 
-__all__ = ["Tweets", "parse_columns", "read_tweets"]
+__all__ = ["Tweets", "open_photos", "parse_columns", "read_tweets"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +27,13 @@ class Tweets:
     Attributes:
       texts: schema `tables.TWEETS`, in the order read; some may have no photo.
       photos: schema `tables.PHOTOS`, in the order read; each is of a tweet in `texts` and has a
-        file that is there, or a URL, or is of a dataset.
-      files: by row number of `photos`; nothing was decoded yet.
+        file that is there, or a URL, or is of a dataset. Behind these columns `number`, which is
+        what `open_photos` takes; nothing was decoded yet.
       counts: what was read and what fell away by kind, in order; kinds without any are left out.
     """
 
     texts: pl.DataFrame
     photos: pl.DataFrame
-    files: tables.Photos
     counts: dict[str, int]
 
 
@@ -101,13 +101,20 @@ def read_tweets(
     if human_labels:
         photos = settle.with_human_labels(photos, human_labels, lost)
     counts = {"tweets read": len(texts), "photos listed": len(listed.photos), **lost.counts}
-    numbers = photos["number"]
-    photos = photos.select(list(tables.PHOTOS))
-    accessor = tables.PhotoFiles(photos["path"])
-    if data is not None:
-        accessor = tables.PhotoRecords(data, tuple(numbers))
+    if data is None:
+        photos = photos.with_columns(number=pl.int_range(pl.len(), dtype=pl.Int64))
     counts["photos with a text"] = len(photos)
-    return Tweets(texts.select(list(tables.TWEETS)), photos, accessor, counts)
+    return Tweets(
+        texts.select(list(tables.TWEETS)), photos.select(*tables.PHOTOS, "number"), counts
+    )
+
+
+def open_photos(tweets: str, photos: pl.DataFrame) -> tables.Photos:
+    """The photos by their `number`, from all rows that `read_tweets` gave of them."""
+    if photos["path"].is_null().all() and photos["url"].is_null().all():
+        data = open_source(tweets).data
+        return tables.PhotoRecords(data, np.arange(len(data)))
+    return tables.PhotoFiles(photos["path"])
 
 
 def _first(problems: Problems) -> str:
