@@ -12,7 +12,7 @@ Tweets are a T4SA crawl (texts `id,text`; photos `id_tweet,path`), JSON lines of
 fetch (photos known by URL), filter, look (at every photo), teacher (VADER; RoBERTa or XLM-R; a
 table), label, duplicates and leaks, balance, merge, split, write. Each leaves in OUT what it found:
 the same command goes on where it was interrupted. What fell away where is printed, and stays in
-OUT/funnel.json and OUT/report.html; rows that could not be used are listed in OUT/problems.csv.
+OUT/funnel.json and OUT/report.html; the dataset's problems.csv lists the rows without use.
 
 configs/distill.py documents every setting; --config=configs/distill.py:NAME, with bal, bal_flat,
 unb or merged, makes the original's sets. Human labels are for evaluation alone. Other commands:
@@ -63,7 +63,6 @@ flags.adopt_module_key_flags(weight_flags)
 
 def main() -> None:
     config = startup.config_value(CONFIG)
-    from input_pipeline.builder import PROBLEMS_FILE, refuse_existing
     from input_pipeline.problems import Problems
     from vit_sentiment.distillation import card, funnel_report, pipeline, settings, tweets, writing
     from vit_sentiment.reporting import manifest
@@ -71,7 +70,7 @@ def main() -> None:
     from vit_sentiment.runtime import files
 
     out = pathlib.Path(OUT.value)
-    refuse_existing(out / writing.NAME)
+    writing.refuse_finished(out)
     columns = tweets.parse_columns(COLUMNS.value) if COLUMNS.value else None
     how = settings.stages(config, weight_flags.hints())  # Mistakes are told before the work.
     write = settings.write(config)
@@ -83,9 +82,16 @@ def main() -> None:
     for name, table in found.tables.items():
         with files.replacing(out / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
-    text = card.card(facts | {"funnel": found.funnel, "parts": found.parts})
-    folder = writing.write(found.parts, found.files, out, write, problems, card=text)
-    problems.write(out / PROBLEMS_FILE)
+    counts = writing.write(
+        found.parts,
+        found.files,
+        out,
+        write,
+        problems,
+        card=lambda counts: card.card({**facts, "funnel": found.funnel, "written": counts}),
+        beam_options=config.write.beam_options if config.write.runner == "beam" else None,
+    )
+    found.funnel["write"] = counts | {pipeline.LEFT: sum(map(counts.get, found.parts))}
     funnel_report.write(out, TWEETS.value, found.funnel, found.parts, problems, facts)
     manifest.write(out, facts)
     print_table(funnel_report.HEADER, funnel_report.rows(found.funnel))
@@ -93,4 +99,4 @@ def main() -> None:
         weights = ",".join(f"{weight:.4f}" for weight in found.class_weights)
         say(f"to even the classes out, train with --config.loss.class_weights={weights}")
     say(f"report: {out / funnel_report.REPORT_FILE}")
-    say(f"dataset: {folder}")
+    say(f"dataset: {out / writing.NAME}")

@@ -1,6 +1,7 @@
 """The stage of `distill` that adds datasets with splits of their own."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,12 +12,9 @@ from input_pipeline.records import CLASSES
 from input_pipeline.sources import Source, open_source, split_names
 from vit_sentiment.distillation.tables import PhotoRecords, Photos
 from vit_sentiment.distillation.teachers import COLUMNS as PROBABILITIES
+from vit_sentiment.distillation.written_shard import ORIGINS_FILE, ROWS
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress
-
-COLUMNS = ("id", "group", *PROBABILITIES, "teacher_label", "human_label", "number")
-"""Of the rows that are written; `number` is what `Photos` take."""
-
 
 _PARTS = tuple(splits.SHARES)
 
@@ -51,7 +49,7 @@ def add(
     """Adds datasets, each with its own parts, so that nothing held out by one is trained on.
 
     Args:
-      parts: rows with the columns `COLUMNS` by part; `number` is what `files` takes.
+      parts: rows with the columns of `written_shard.ROWS` by part; `number` is what `files` takes.
       sources: all splits of all datasets, as `open_all` gives them.
     """
     named = {source.name: {} for source in sources}
@@ -108,7 +106,8 @@ class _Together:
                 tick()
         columns = {name: probs[:, i] for i, name in enumerate(PROBABILITIES)}
         numbers = np.arange(first, first + len(source))
-        return source.index.with_columns(**columns, number=numbers).select(COLUMNS)
+        rows = source.index.with_columns(**columns, tweet=_tweets(source), number=numbers)
+        return rows.select(pl.col(name).cast(kind) for name, kind in ROWS.items())
 
     def photos(self) -> PhotosOfMany:
         """All photos."""
@@ -116,3 +115,13 @@ class _Together:
         source = np.repeat(np.arange(len(lengths)), lengths)
         number = np.concatenate([np.arange(length) for length in lengths])
         return PhotosOfMany(tuple(self._files), source, number)
+
+
+def _tweets(source: Source) -> pl.Series:
+    """The tweet of each record; its group, where the dataset does not tell."""
+    groups = source.index.select("id", "group")
+    for path in pathlib.Path(source.name).rglob(ORIGINS_FILE):
+        origins = pl.read_parquet(path, columns=["id", "tweet"])
+        groups = groups.join(origins, on="id", how="left", maintain_order="left")
+        return groups.select(pl.coalesce("tweet", "group")).to_series()
+    return groups["group"]

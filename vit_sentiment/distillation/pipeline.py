@@ -24,7 +24,7 @@ from vit_sentiment.distillation import (
     tweets,
 )
 from vit_sentiment.distillation.tables import Photos
-from vit_sentiment.distillation.teachers import COLUMNS
+from vit_sentiment.distillation.written_shard import ROWS
 from vit_sentiment.runtime.errors import UserError
 
 STAGES_FOLDER = "stages"
@@ -85,7 +85,7 @@ class Result:
     """What is to be written.
 
     Attributes:
-      parts: rows of each split: id, group, NEG, NEU, POS, teacher_label, human_label, number.
+      parts: rows of each split: the columns of `written_shard.ROWS`.
       files: the photos by `number`.
       funnel: counts of each stage, in order.
       tables: `duplicates`, `leaks` and `fetch_failures`, those that there are.
@@ -186,7 +186,7 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
             texts.select("tweet", "text"), on="tweet", how="left", maintain_order="left"
         )
         distinct = duplicates.remove(table, files, settings.duplicates)
-        kept = distinct.table.select(merging.COLUMNS).cast(dict.fromkeys(COLUMNS, pl.Float32))
+        kept = distinct.table.select(pl.col(name).cast(kind) for name, kind in ROWS.items())
         return {"photos": kept, **distinct.tables}, distinct.counts
 
     tables = stage("duplicates", settings.duplicates.facts, remove)

@@ -77,8 +77,6 @@ def write(config: ConfigDict) -> writing.Settings:
         quality=o.quality,
         shard_photos=o.shard_photos,
         workers=o.workers,
-        runner=o.runner,
-        beam_options=tuple(o.beam_options),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+import vit_sentiment
 from input_pipeline.problems import Problems
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.progress import say
@@ -52,7 +53,7 @@ def run(
       before: the key of the stage before.
       problems: takes the rows that the stage could not use.
     """
-    text = json.dumps([folder.name, dict(facts), before], sort_keys=True)
+    text = json.dumps([vit_sentiment.__version__, folder.name, dict(facts), before], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = folder / FILE
     if path.exists() and (there := files.read_json(path))["key"] == key:

@@ -19,12 +19,11 @@ from input_pipeline.problems import Problems
 from vit_sentiment.distillation import written_shard
 from vit_sentiment.distillation.runners import run_beam, run_local
 from vit_sentiment.distillation.tables import Photos
-from vit_sentiment.distillation.written_shard import NAME, ROWS, Settings, Shard
+from vit_sentiment.distillation.written_shard import NAME, ORIGINS_FILE, ROWS, Settings, Shard
 from vit_sentiment.runtime import files as file_tools
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
 
-ORIGINS_FILE = "origins.parquet"
 CARD_FILE = "README.md"
 FACTS_FILE = "writing.json"
 LOST = "lost while writing"
@@ -59,13 +58,11 @@ def write(
         lost and the policy is `fail`; a split is without photos.
     """
     problems = problems or Problems()
+    folder, unfinished, notes = _folders(out)
+    refuse_finished(out)
     columns = [pl.col(name).cast(kind) for name, kind in ROWS.items()]
     parts = {split: rows.select(columns) for split, rows in parts.items()}
-    folder = pathlib.Path(out) / NAME / str(DistilledTweets.VERSION)
-    unfinished, notes = (folder.with_name(f"incomplete.{n}") for n in (folder.name, "notes"))
     facts = _facts(parts, settings)
-    if not notes.exists():  # Else it may be that only the notes were left to be removed.
-        refuse_existing(folder)
     _claim(notes / FACTS_FILE, facts)
     shards = _plan(parts, files, unfinished, notes, settings)
     if not folder.exists():
@@ -76,6 +73,19 @@ def write(
         counts = _counts(parts, _read_notes(shards))
     shutil.rmtree(notes)
     return counts
+
+
+def refuse_finished(out: str | pathlib.Path) -> None:
+    """Raises UserError if the dataset is complete, since nothing is ever overwritten."""
+    folder, _, notes = _folders(out)
+    if not notes.exists():  # Else it may be that only the notes were left to be removed.
+        refuse_existing(folder)
+
+
+def _folders(out: str | pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
+    """The dataset, what is there of it until it is complete, and the notes of its shards."""
+    folder = pathlib.Path(out) / NAME / str(DistilledTweets.VERSION)
+    return folder, *(folder.with_name(f"incomplete.{n}") for n in (folder.name, "notes"))
 
 
 def _facts(parts: Mapping[str, pl.DataFrame], settings: Settings) -> dict:
