@@ -137,7 +137,8 @@ def read_json_lines(
     object go to `problems`. Others: see `read_lines`.
     """
     for number, line in read_lines(path, problems):
-        if not line.strip():
+        line = line.strip()
+        if not line:
             continue
         where = f"{path}:{number}"
         try:
@@ -148,7 +149,7 @@ def read_json_lines(
         if isinstance(value, dict):
             yield where, value
         else:
-            problems.add(where, "", f"expected a JSON object, found: {line.strip()[:40]!a}")
+            problems.add(where, "", f"expected a JSON object, found: {line[:40]!a}")
 
 
 def read_records(

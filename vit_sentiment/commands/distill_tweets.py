@@ -86,14 +86,21 @@ def main() -> None:
     tweets = read_tweets(
         TWEETS.value, problems, images=IMAGES.value, human_labels=HUMAN_LABELS.value
     )
-    table, probs = _label(teacher, tweets.table, out / "teacher", problems)
+    texts = tweets.texts.select("tweet", "text")
+    table = tweets.photos.with_row_index("number")
+    table = table.join(texts, on="tweet", how="left", maintain_order="left")
+
+    def photos(numbers: list[int]) -> Iterator[bytes]:
+        return map(tweets.files.read, numbers)
+
+    table, probs = _label(teacher, table, out / "teacher", problems)
     labels = probs.argmax(axis=1)
     table = table.with_columns(teacher_label=labels).with_row_index("position")
-    distinct = duplicates.remove(table, tweets.photos, duplicate_settings)
+    distinct = duplicates.remove(table, photos, duplicate_settings)
     parts = splits.split_groups(distinct.table, "group", "teacher_label", SEED.value)
 
     def records(part: str) -> Iterator:
-        return _records(parts[part], probs, tweets.photos)
+        return _records(parts[part], probs, photos)
 
     builder = DistilledTweets(
         splits={part: (len(rows), lambda part=part: records(part)) for part, rows in parts.items()},

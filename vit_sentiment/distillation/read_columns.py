@@ -95,6 +95,9 @@ def read_columns(files: Sequence[pathlib.Path], columns: Mapping[str, str], lost
         for where, values in read_table(
             file, lost.problems, required=list(names.values()), only_required=True
         ):
+            if not names:
+                lost.problems.add(where, "", "an object without keys")
+                continue
             found = {key: values[name] for key, name in names.items()}
             referenced = found.get("referenced")
             if referenced is not None:
@@ -115,6 +118,8 @@ def read_columns(files: Sequence[pathlib.Path], columns: Mapping[str, str], lost
 def _find(file: pathlib.Path, columns: Mapping[str, str]) -> dict[str, str]:
     """The columns of a file: those that are named, and those with the usual names."""
     header = table_columns(file)
+    if not header:  # JSON lines of which none can be read.
+        return {}
     names = {key: columns.get(key, key) for key in REQUIRED + OPTIONAL}
     names = {
         k: name for k, name in names.items() if k not in OPTIONAL or k in columns or k in header

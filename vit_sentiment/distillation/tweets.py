@@ -96,10 +96,15 @@ def read_tweets(
     photos = settle.settle_photos(photos, texts, lost)
     if data is None:
         photos = settle.locate(photos, root, listed.named_by_tweet, lost)
-    where = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
-    settle.require_some(photos, where + _first(problems))
+    nothing = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
+    if listed.photos.is_empty():
+        nothing = f"{tweets}: no photo is listed"
+        if listed.several_rows:
+            nothing += "; say which column has them with --columns=images=COLUMN"
+    settle.require_some(photos, nothing + _first(problems))
     if human_labels:
         photos = settle.with_human_labels(photos, human_labels, lost)
+        lost.count_lines()
     counts = {"tweets read": len(texts), "photos listed": len(listed.photos), **lost.counts}
     numbers = photos["number"]
     photos = photos.select(list(tables.PHOTOS))
@@ -161,8 +166,10 @@ def _crawl_list(
 
 
 def _list_files(files: list[pathlib.Path], columns: Mapping[str, str] | None, lost: Lost) -> Listed:
-    if not columns and table_suffix(files[0]) == ".jsonl" and "data" in table_columns(files[0]):
-        return read_twitter(files, lost)
+    if not columns and table_suffix(files[0]) == ".jsonl":
+        headers = (table_columns(file) for file in files)
+        if "data" in next(filter(None, headers), ()):
+            return read_twitter(files, lost)
     return read_columns(files, columns or {}, lost)
 
 
