@@ -1,10 +1,8 @@
 """The same five tweets in every form that `read_tweets` knows."""
 
-import gzip
 import json
 
 import polars as pl
-import pyarrow
 
 TWEETS = [
     ("1510000000000000001", "love, it", "en", False, 2),
@@ -76,13 +74,6 @@ def lines(objects):
     return "".join(json.dumps(value) + "\n" for value in objects).encode()
 
 
-def zstd(data):
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
-
-
 def table(name):
     """Rows `id,text,images,lang,referenced`; `images` is a list of what `name` (k) gives."""
     columns = ("id", "text", "lang", "referenced", "images")
@@ -99,7 +90,3 @@ def row_a_photo(frame):
     """The same with a row for each photo."""
     rows = [(*row, image) for *row, images in frame.rows() for image in images or [None]]
     return pl.DataFrame(rows, schema=dict(frame.schema) | {"images": pl.String}, orient="row")
-
-
-def packed(data):
-    return {"": data, ".gz": gzip.compress(data), ".zst": zstd(data)}

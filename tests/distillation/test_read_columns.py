@@ -92,6 +92,12 @@ def test_lists_of_photos(text, expected):
     assert parse_images(text) == expected
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", '["\\ud83d"]', '[["a"]]', '[{"a": 1}]', "[a]"])
+def test_other_lists_are_refused(text):
+    with pytest.raises(ValueError, match="expected a list of paths or URLs, found: "):
+        parse_images(text)
+
+
 @given(st.text() | st.text("[]'\",| "))
 def test_any_text_is_a_list_of_photos_or_refused(text):
     try:

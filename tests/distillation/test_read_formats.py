@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import packed
 
 from input_pipeline.problems import Problems
 from vit_sentiment.distillation import tables
@@ -63,7 +64,7 @@ def test_a_crawl_has_the_texts_and_the_paths(tmp_path, images):
 @pytest.mark.parametrize("form", [crawls.stream, crawls.pages])
 def test_what_the_api_sends_has_all(tmp_path, images, form, packing):
     file = tmp_path / f"tweets.jsonl{packing}"
-    file.write_bytes(crawls.packed(crawls.lines(form()))[packing])
+    file.write_bytes(packed(crawls.lines(form()))[packing])
     for has_path in (False, True):
         tweets = read(file, images=str(images) if has_path else None)
         assert tweets.texts.equals(expected_texts())
@@ -86,7 +87,7 @@ def test_files_of_a_folder_are_read_sorted_by_name(tmp_path):
     parts = {"b.jsonl": lines[1:3], "c.ndjson.gz": lines[3:], "a.json.zst": lines[:1], "0.json": []}
     for name, part in parts.items():
         packing = name[name.rindex(".") :]
-        data = crawls.packed(crawls.lines(part))
+        data = packed(crawls.lines(part))
         (folder / name).write_bytes(data.get(packing, data[""]))
     (folder / ".hidden.csv").write_text("")
     tweets = read(folder)
@@ -110,7 +111,7 @@ def write_table(frame, path):
         ]
         frame = frame.with_columns(as_json)
         data = frame.write_csv(separator="\t" if kind == ".tsv" else ",").encode()
-    path.write_bytes(crawls.packed(data)["".join(packing)])
+    path.write_bytes(packed(data)["".join(packing)])
 
 
 NAMES = ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.zst", "a.jsonl.zst"]

@@ -4,8 +4,8 @@ import csv
 import gzip
 import json
 
+import packing
 import polars as pl
-import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,15 +15,7 @@ from input_pipeline.table_files import read_table, table_columns, table_suffix
 from input_pipeline.text_files import is_text, read_json_lines, read_lines
 from vit_sentiment.runtime.errors import UserError
 
-
-def zstd(data):
-    sink = pyarrow.BufferOutputStream()
-    with pyarrow.CompressedOutputStream(sink, "zstd") as stream:
-        stream.write(data)
-    return sink.getvalue().to_pybytes()
-
-
-PACK = {"plain": bytes, "gzip": gzip.compress, "zstd": zstd}
+PACK = {"plain": bytes, "gzip": gzip.compress, "zstd": packing.zstd}
 
 
 def lines_of(path, data):
@@ -49,12 +41,12 @@ def test_compression_and_encoding_make_no_difference(tmp_path, pack, encoding):
 
 
 def test_files_of_several_compressed_parts_are_read_to_their_end(tmp_path):
-    for pack in (gzip.compress, zstd):
+    for pack in (gzip.compress, packing.zstd):
         found, problems = lines_of(tmp_path / "a", pack(b"a\n") + pack(b"b\n"))
         assert (found, problems) == (["a\n", "b\n"], [])
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("pack", [gzip.compress, packing.zstd], ids=["gzip", "zstd"])
 def test_of_a_cut_file_what_lies_before_is_read_and_the_cut_is_told(tmp_path, pack):
     lines = [f"{number},{number * 7919 % 104729}\n" for number in range(100_000)]
     packed = pack("".join(lines).encode())
@@ -195,6 +187,8 @@ def test_half_a_character_in_json_is_told(tmp_path):
     assert rows == [{"id": "😀"}]
     assert problems == [(f"{tmp_path / 'a.jsonl'}:1", "", "not UTF-8")]
     assert not is_text("\ud83d")
+    with pytest.raises(UserError, match=r"no column 'y'; found: id$"):
+        table_of(tmp_path / "a.jsonl", b'{"\\ud83d": 0, "id": 0}', required=("y",))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from input_pipeline.table_files import read_table, table_columns
+from input_pipeline.text_files import is_text
 from vit_sentiment.distillation.listing import (
     PHOTO_ROWS,
     TEXT_ROWS,
@@ -59,7 +60,9 @@ def parse_images(text: str) -> list[str]:
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         values = _parse_list(text)
-        if not all(value is None or isinstance(value, str) for value in values):
+        if not all(
+            value is None or (isinstance(value, str) and is_text(value)) for value in values
+        ):
             raise ValueError(f"expected a list of paths or URLs, found: {text[:80]!a}")
     else:
         is_url = text.lower().startswith(("http://", "https://"))
