@@ -31,7 +31,6 @@ BACK_OFF_SECONDS = 1.0
 
 _CHUNK = 1 << 18
 _MB = 1_000_000
-_TRY_AGAIN = frozenset({408, 425, 429})  # And 5xx; other statuses will not change by asking.
 
 
 class TransferError(Exception):
@@ -72,6 +71,11 @@ def transfer(url: str, part: pathlib.Path, *, timeout: float = TIMEOUT_SECONDS) 
             pause = BACK_OFF_SECONDS * 2 ** (failures - 1)
             say(f"{part.stem}: {error}; trying again in {pause:g} s")
             time.sleep(pause)
+
+
+def may_pass(status: int) -> bool:
+    """Whether asking again may change an HTTP status that is an error."""
+    return status in (408, 425, 429) or status >= 500
 
 
 def discard(part: pathlib.Path) -> None:
@@ -160,7 +164,7 @@ def _open(request: urllib.request.Request, timeout: float) -> http.client.HTTPRe
         if error.code == 416:
             return error
         with error:
-            if error.code in _TRY_AGAIN or error.code >= 500:
+            if may_pass(error.code):
                 raise _Broken(f"HTTP {error.code} {_reason(error.reason)}") from error
             raise TransferError(f"{url}: HTTP {error.code} {_reason(error.reason)}") from error
     except http.client.InvalidURL as error:

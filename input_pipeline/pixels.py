@@ -39,13 +39,19 @@ def decode(data: bytes) -> np.ndarray:
     return _decode_with_pillow(data) if pixels is None else pixels
 
 
-def _decode_jpeg(data: bytes) -> np.ndarray | None:
-    """None where libjpeg's strict decoder refuses the file."""
+def _decode_jpeg(data: bytes, short_side: int = 0) -> np.ndarray | None:
+    """None where libjpeg's strict decoder refuses the file.
+
+    Args:
+      short_side: the picture may be scaled down to one whose sides are no less.
+    """
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         if height * width > MOST_PIXELS:
             raise DecodeError(f"claims {width}x{height} pixels, more than {MOST_PIXELS:,}")
-        return simplejpeg.decode_jpeg(data, fastdct=True)
+        return simplejpeg.decode_jpeg(
+            data, fastdct=True, min_height=short_side, min_width=short_side
+        )
     except DecodeError:
         raise
     except ValueError:
@@ -109,3 +115,30 @@ DTYPE = {"exact": np.float32, "uint8": np.uint8}
 def load(data: bytes, size: tuple[int, int], mode: str) -> np.ndarray:
     """Decodes and resizes: [*size, 3], float32 for mode `exact`, uint8 for `uint8`."""
     return RESIZE[mode](decode(data), size)
+
+
+def shrink(data: bytes, short_side: int, quality: int) -> bytes:
+    """A photo file as a JPEG whose short side is `short_side`; as it is where that is no less.
+
+    A JPEG is scaled by libjpeg while it decodes, to the smallest size that suffices, so that big
+    photos cost little; the rest is averaged over areas. EXIF is not kept, as `decode` ignores it.
+
+    Args:
+      quality: of the JPEG, 1 to 100.
+
+    Raises:
+      DecodeError: what is wrong with the file.
+    """
+    image = _decode_jpeg(data, short_side) if data[:2] == b"\xff\xd8" else None
+    if image is None:
+        image = decode(data)
+        height, width = image.shape[:2]
+    else:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+    if min(height, width) <= short_side:
+        return data
+    if min(image.shape[:2]) > short_side:
+        scale = short_side / min(height, width)
+        size = round(width * scale), round(height * scale)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=quality)

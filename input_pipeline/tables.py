@@ -79,7 +79,7 @@ def read_rows(
         root = pathlib.Path(images or path.parent)
         found = table_entries(path, problems, lambda name: root / name, columns=columns)
     known = ", ".join(classes)
-    return usable_rows(found, problems, labels=_label_indices(classes), known=known, name=str(path))
+    return usable_rows(found, problems, labels=label_indices(classes), known=known, name=str(path))
 
 
 def usable_rows(
@@ -132,7 +132,7 @@ def usable_rows(
     return rows
 
 
-def _label_indices(classes: Sequence[str]) -> dict[str, int]:
+def label_indices(classes: Sequence[str]) -> dict[str, int]:
     """Every spelling of a label, in lower case, and the class index that it stands for."""
     names = {name.lower(): index for index, name in enumerate(classes)}
     emotions = {emotion: names[to] for emotion, to in POLARITY.items() if to in names}

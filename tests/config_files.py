@@ -1,4 +1,7 @@
-"""What the files in configs/ amount to, and what the comments in common.py say of each field."""
+"""What the files in configs/ amount to, and what the comments in them say of each field.
+
+Two of them define fields: `common.py` those of training, `distill.py` those of `distill`.
+"""
 
 import ast
 import importlib
@@ -6,7 +9,7 @@ import json
 import pathlib
 import re
 
-from configs import common
+from configs import common, distill
 from vit_sentiment.runtime import config_fields
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -14,12 +17,18 @@ GOLDEN = ROOT / "tests" / "golden" / "configs"
 DOCUMENT = ROOT / "docs" / "config.md"
 COMMAND = "python tests/golden/configs/make.py"
 STAGE = "stages[N]"
+DEFINING = {"common": ("stage", "get_config"), "distill": ("_defaults",)}
+BASES = {
+    "common": ("Training", "`train`, `cross_validate` and `sweep`"),
+    "distill": ("Distillation", "`distill`"),
+}
 _HEAD = f"""# Every field of a config
 
-Made from the comments in `configs/common.py` by `{COMMAND}`; not to be
-edited here. The defaults are those of `configs/common.py`; the other files in `configs/` state what
-differs. A field is set with `--config.FIELD=VALUE`, such as `--config.optimizer.name=lion`,
-`'--config.stages[0].epochs=3'` or `'--config.augment.crop_area=(0.5, 1.0)'`.
+Made from the comments in `configs/common.py` and `configs/distill.py` by
+`{COMMAND}`; not to be edited here. The defaults are those of these two; the
+other files in `configs/` state what differs. A field is set with `--config.FIELD=VALUE`, such as
+`--config.optimizer.name=lion`, `'--config.stages[0].epochs=3'` or
+`'--config.augment.crop_area=(0.5, 1.0)'`.
 """
 
 
@@ -49,16 +58,16 @@ def resolved(name, argument):
     return json.dumps(config_fields.leaves(config), indent=2, sort_keys=True) + "\n"
 
 
-def comments():
-    """The comment above each assignment in common.py by field, in the order of the file.
+def comments(base):
+    """The comment above each assignment in a file by field, in the order of the file.
 
     Sections are among them: `model`, `stages`.
     """
-    text = (ROOT / "configs" / "common.py").read_text()
+    text = (ROOT / "configs" / f"{base}.py").read_text()
     lines = text.splitlines()
     found = {}
     for function in ast.parse(text).body:
-        if isinstance(function, ast.FunctionDef):
+        if isinstance(function, ast.FunctionDef) and function.name in DEFINING[base]:
             prefix = f"{STAGE}." if function.name == "stage" else ""
             for statement in function.body:
                 if isinstance(statement, ast.Assign) and "." in (
@@ -76,8 +85,10 @@ def _comment_above(lines, number):
     return " ".join(line.strip().lstrip("# ") for line in lines[first:number])
 
 
-def defaults():
-    """Values of common.py by field; stages' are those of `stage()`."""
+def defaults(base):
+    """Values by field; stages' are those of `stage()`."""
+    if base == "distill":
+        return config_fields.leaves(distill.get_config())
     values = config_fields.leaves(common.get_config())
     values = {name: value for name, value in values.items() if not name.startswith("stages[")}
     stage = config_fields.leaves(common.stage())
@@ -86,7 +97,14 @@ def defaults():
 
 def document():
     """The text of docs/config.md."""
-    told, values = comments(), defaults()
+    parts = [_HEAD]
+    for base, (title, verbs) in BASES.items():
+        parts.append(f"## {title}\n\nOf {verbs}, in `configs/{base}.py`.\n")
+        parts += _sections(comments(base), defaults(base))
+    return "\n".join(parts)
+
+
+def _sections(told, values):
     sections = {"": []}
     for field in told:
         if field == "stages":
@@ -95,14 +113,12 @@ def document():
             sections[field] = [name for name in told if name.startswith(f"{field}.")]
         elif "." not in field:
             sections[""].append(field)
-    parts = [_HEAD]
     for section, fields in sections.items():
         about = told["stages" if section == STAGE else section] if section else ""
-        parts.append(f"## `{section}`\n" if section else "## The run\n")
-        parts += [f"{about}\n"] if about else []
+        yield f"### `{section}`\n" if section else "### As a whole\n"
+        yield from [f"{about}\n"] if about else []
         rows = [f"| `{name}` | {_shown(values[name])} | {_cell(told[name])} |" for name in fields]
-        parts.append("\n".join(["| field | default | meaning |", "|---|---|---|", *rows]) + "\n")
-    return "\n".join(parts)
+        yield "\n".join(["| field | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 def _shown(value):

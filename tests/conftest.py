@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import loopback
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -40,6 +41,14 @@ def run():
         )
 
     return run_module
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on loopback, which no proxy of the environment is asked for."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    with loopback.serving() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,10 @@ def tweets(tmp_path_factory):
     return prepare(DemoTweets(config=config, data_dir=tmp_path_factory.mktemp("tweets")))
 
 
+DRAWN = ("--config.duplicates.method=none", "--config.filter.min_words=0")
+"""What `distill` needs to be told of drawn tweets: faces look alike, and texts are short."""
+
+
 @once
 def distilled(tmp_path_factory, run):
     """Folder that the command `distill` wrote from `tweets`: 160, 20 and 20 photos."""
@@ -59,7 +63,7 @@ def distilled(tmp_path_factory, run):
         "vit_sentiment.distill",
         f"--tweets={tweets(tmp_path_factory)}",
         f"--out={folder}",
-        "--duplicates=none",  # Drawn faces look alike.
+        *DRAWN,
         env=ENV,
     )
     assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
     labelled, results = data / "distilled", out / "evaluation"
     control = "--shuffle_texts" if shuffle_texts else "--noshuffle_texts"
     funnel = labelled / "funnel.json"
-    if funnel.exists() and files.read_json(funnel)["tweets read"] != COUNT.value:
+    if funnel.exists() and files.read_json(funnel)["read"]["tweets read"] != COUNT.value:
         raise UserError(f"{out}: holds a demo of another --count; choose another --out")
     if not funnel.exists():
         shutil.rmtree(data, ignore_errors=True)  # What an interrupted demo left.
@@ -78,8 +78,9 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
             "vit_sentiment.distill",
             f"--tweets={tweets}",
             f"--out={labelled}",
-            f"--seed={seed}",
-            "--duplicates=none",  # Drawn faces look alike, and each is drawn anew.
+            f"--config.seed={seed}",
+            "--config.duplicates.method=none",  # Drawn faces look alike, and each is drawn anew.
+            "--config.filter.min_words=0",
         )
     _run(
         "vit_sentiment.train",

@@ -1,8 +1,11 @@
-"""From tweets to a dataset; see `vit_sentiment.commands.distill_tweets`."""
+"""From tweets to a dataset; see `vit_sentiment.commands.distill_tweets` and its neighbours."""
 
 from vit_sentiment.runtime import startup
 
-COMMANDS = {"": "vit_sentiment.commands.distill_tweets"}
+COMMANDS = {
+    "": "vit_sentiment.commands.distill_tweets",
+    "teacher": "vit_sentiment.commands.distill_teacher",
+}
 
 if __name__ == "__main__":
     startup.run_command(COMMANDS)

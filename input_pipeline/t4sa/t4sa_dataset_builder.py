@@ -10,7 +10,7 @@ from input_pipeline.builder import RecordBuilder, records_of_rows
 from input_pipeline.original_tree import MERGED_OF, PARTS, T4SA, check_files, read_set
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, Record
-from input_pipeline.splits import split_groups, split_rows
+from input_pipeline.splits import merge, split_groups, split_rows
 from input_pipeline.tables import Row
 from vit_sentiment.runtime.progress import say
 
@@ -107,19 +107,21 @@ class T4sa(RecordBuilder):
 
     def _merged_by_tweet(self) -> dict[str, list[Row]]:
         new, old = MERGED_OF
-        own = {part: self._read(old, [part]) for part in PARTS}
-        # Where the old lists part a tweet, the part that is held out longest has all of it.
-        part_of = {row.group: part for part, rows in own.items() for row in rows}
-        merged = self._by_tweet(new)
-        for row in {row.id: row for rows in own.values() for row in rows}.values():
-            merged[part_of[row.group]].append(row)
-        return merged
+        rows = self._read(new)
+        sources = [split_groups(_table(rows), "group", "label", self.builder_config.seed), {}]
+        for part in PARTS:
+            own = self._read(old, [part])
+            sources[1][part] = _table(own, len(rows))
+            rows += own
+        return _select(rows, merge(sources))
 
 
-def _table(rows: Sequence[Row]) -> pl.DataFrame:
+def _table(rows: Sequence[Row], first: int = 0) -> pl.DataFrame:
+    """What a split looks at; rows have the numbers from `first` on."""
     return pl.DataFrame(
         {
-            "number": range(len(rows)),
+            "number": range(first, first + len(rows)),
+            "id": [row.id for row in rows],
             "group": [row.group for row in rows],
             "label": [row.label for row in rows],
         }

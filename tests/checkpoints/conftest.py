@@ -1,8 +1,7 @@
-"""The golden checkpoints and what was computed from them; a server and a cache for downloads."""
+"""The golden checkpoints and what was computed from them; what downloads need."""
 
 import io
 
-import loopback
 import numpy as np
 import pytest
 
@@ -18,12 +17,10 @@ def google(request, golden):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    """A server on loopback, which no proxy of the environment is asked for; no pauses."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+def server(server, monkeypatch):
+    """The same, without pauses between attempts."""
     monkeypatch.setattr(transfer, "BACK_OFF_SECONDS", 0)
-    with loopback.serving() as running:
-        yield running
+    return server
 
 
 @pytest.fixture

@@ -45,7 +45,6 @@ def test_the_funnel_counts_what_was_written(distilled):
     labels = np.concatenate([s.labels("teacher_label") for s in parts(distilled).values()])
     assert funnel == {
         "tweets read": 200,
-        "photos listed": 200,
         "photos with a text": 200,
         "rows skipped": 0,
         "labelled negative": int((labels == 0).sum()),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import tiny
 
 from input_pipeline.sources import open_source
 from vit_sentiment.distillation import roberta, teachers
@@ -17,7 +18,7 @@ def records(folder):
 
 
 def distil(run, tweets, out, *flags, **options):
-    base = (f"--tweets={tweets}", f"--out={out}", "--duplicates=none")
+    base = (f"--tweets={tweets}", f"--out={out}", *tiny.DRAWN)
     return run("vit_sentiment.distill", *base, *flags, **options)
 
 
@@ -25,8 +26,8 @@ def distil(run, tweets, out, *flags, **options):
 def by_roberta(tweets, golden, tmp_path_factory, run):
     """What the command wrote with the golden RoBERTa as the teacher, on two devices."""
     out = tmp_path_factory.mktemp("by_roberta") / "data"
-    model = f"--teacher_model={golden / 'roberta'}"
-    flags = ("--teacher=roberta", model, "--teacher_shard_rows=64")
+    model = f"--config.teacher.model={golden / 'roberta'}"
+    flags = ("--config.teacher.name=roberta", model, "--config.teacher.shard_rows=64")
     done = distil(run, tweets, out, *flags, devices=2)
     assert done.returncode == 0, done.stderr
     return out
@@ -61,7 +62,7 @@ def test_a_table_stands_in_for_the_teacher(by_roberta, tweets, tmp_path, run):
     shards = sorted((by_roberta / "teacher").glob("*.parquet"))
     table = pl.concat([pl.read_parquet(file) for file in shards])[10:]
     table.write_csv(tmp_path / "table.tsv", separator="\t")
-    flags = ("--teacher=table", f"--teacher_table={tmp_path / 'table.tsv'}")
+    flags = ("--config.teacher.name=table", f"--config.teacher.table={tmp_path / 'table.tsv'}")
     done = distil(run, tweets, tmp_path / "data", *flags)
     assert done.returncode == 0, done.stderr
     expected = {record.id: record.teacher_probs for record in records(by_roberta)}
@@ -70,12 +71,14 @@ def test_a_table_stands_in_for_the_teacher(by_roberta, tweets, tmp_path, run):
     for record in found:
         np.testing.assert_array_equal(record.teacher_probs, expected[record.id])
     funnel = json.loads((tmp_path / "data" / "funnel.json").read_text())
-    assert funnel["rows skipped"] == 10
+    assert funnel["label"]["tweets without a teacher row"] == 10
     (problems,) = (tmp_path / "data").rglob("problems.csv")
     assert problems.read_text().count("no row of tweet") == 10
 
 
 def test_mistakes_are_one_line(tweets, tmp_path, run):
-    done = distil(run, tweets, tmp_path / "data", "--teacher_table=table.csv")
+    done = distil(run, tweets, tmp_path / "data", "--config.teacher.table=table.csv")
     assert done.returncode == 1
-    assert done.stderr == "error: --teacher=table and --teacher_table=FILE go together\n"
+    assert done.stderr == (
+        "error: config.teacher.name=table and config.teacher.table=FILE go together\n"
+    )

@@ -2,12 +2,13 @@
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 
-from input_pipeline.problems import Problems
 from input_pipeline.sources import open_source
 from vit_sentiment.distillation import duplicates, embeddings
-from vit_sentiment.distillation.tweets import read_tweets
+from vit_sentiment.distillation.hashing import hash_photos
+from vit_sentiment.distillation.tables import PhotoRecords
 from vit_sentiment.inference.features import cached_features
 from vit_sentiment.inference.model import Model
 from vit_sentiment.models.classifier import init_params
@@ -86,10 +87,20 @@ def test_the_originals_rule(features, neighbours, limit):
     assert distance[list(found)].max() < limit
 
 
+def looked_at(dataset):
+    """A dataset's photos as the stage gets them: table and files."""
+    source = open_source(str(dataset))
+    rows = [(r.id, r.group, r.text, n) for n, r in enumerate(source.records())]
+    table = pl.DataFrame(rows, schema=["id", "tweet", "text", "number"], orient="row")
+    hashes = hash_photos((record.image for record in source.records()), len(source))
+    columns = {"hash": hashes.values, "variance": hashes.variance, "digest": hashes.digests}
+    return table.with_columns(**columns), PhotoRecords(source.data, np.arange(len(source)))
+
+
 def test_features_of_photos_of_tweets(tweets, tmp_path):
     model = Model(DESCRIPTION, init_params(DESCRIPTION, jax.random.key(0)), "model.npz")
-    read = read_tweets(str(tweets), Problems())
-    source = embeddings.source_of(read.table[[7, 3, 7]], read.photos)
+    table, files = looked_at(tweets)
+    source = embeddings.source_of(table[[7, 3, 7]], files)
     dataset = open_source(str(tweets)).take(np.array([7, 3, 7]), "some")
     images = [example["image"] for example in source.data.__getitems__([2, 1])]
     assert images == [example["image"] for example in dataset.data.__getitems__([2, 1])]
@@ -103,12 +114,12 @@ def test_features_of_photos_of_tweets(tweets, tmp_path):
 
 @pytest.mark.parametrize("method", ["embedding", "original"])
 def test_the_stage_removes_what_the_features_say(tweets, method):
-    read = read_tweets(str(tweets), Problems())
-    table = read.table.with_columns(teacher_label=0)[:40]
+    table, files = looked_at(tweets)
+    table = table.with_columns(teacher_label=0)[:40]
     values = np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32)
     values[[11, 30]] = values[2] * [[1.001], [0.999]]
     settings = duplicates.Settings(method=method, features=lambda table, files: values)
-    result = duplicates.remove(table, read.photos, settings)
+    result = duplicates.remove(table, files, settings)
     listed = result.tables["duplicates"]
     of = dict(listed.filter(~listed["kept"]).select("id", "duplicate_of").iter_rows())
     ids = table["id"]

@@ -11,7 +11,7 @@ from packing import packed
 
 from input_pipeline.problems import Problems
 from vit_sentiment.distillation import tables
-from vit_sentiment.distillation.tweets import read_tweets
+from vit_sentiment.distillation.tweets import open_photos, read_tweets
 
 
 def read(path, **options):
@@ -27,7 +27,9 @@ def photos_of(tweets, root):
     """Ids, tweets and, relative to `root`, paths; URLs; and what the files say."""
     paths = pl.col("path").str.strip_prefix(f"{root}/")
     rows = tweets.photos.select("id", "tweet", paths, "url").rows()
-    files = [tweets.files.read(n).decode() for n, row in enumerate(rows) if row[2]]
+    numbers = tweets.photos.filter(pl.col("path").is_not_null())["number"]
+    opened = open_photos("", tweets.photos)
+    files = [opened.read(number).decode() for number in numbers]
     return rows, files
 
 

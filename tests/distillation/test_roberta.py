@@ -117,7 +117,7 @@ def test_long_texts_are_cut(teacher, golden):
 
 @pytest.mark.parametrize("count", [2, 129])
 def test_more_tokens_than_positions_are_refused(golden, count):
-    with pytest.raises(UserError, match=f"teacher_max_tokens: expected 3 to 128 .* found {count}"):
+    with pytest.raises(UserError, match=f"max_tokens: expected 3 to 128, found {count}"):
         roberta.teacher(str(golden / "roberta"), max_tokens=count)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 
+import polars as pl
 import pytest
 import tiny
 
@@ -9,7 +10,7 @@ from input_pipeline import pixels
 from input_pipeline.problems import Problems
 from input_pipeline.sources import open_source
 from vit_sentiment.distillation import photo_paths, tables
-from vit_sentiment.distillation.tweets import read_tweets
+from vit_sentiment.distillation.tweets import open_photos, read_tweets
 from vit_sentiment.runtime.errors import UserError
 
 
@@ -53,7 +54,7 @@ def read(folder, **options):
 def test_photos_come_with_the_text_of_their_tweet(crawl):
     tweets, problems = read(crawl)
     assert problems == []
-    assert tweets.photos.schema == tables.PHOTOS
+    assert tweets.photos.schema == tables.PHOTOS | {"number": pl.Int64}
     assert tweets.texts.schema == tables.TWEETS
     assert rows(tweets) == [
         ("11-0.jpg", "11", "love, it", -1),
@@ -65,8 +66,10 @@ def test_photos_come_with_the_text_of_their_tweet(crawl):
     assert tweets.photos["where"][2] == f"{crawl / 'all_imgs.csv'}:4"
     assert tweets.texts.select("lang", "referenced").unique().rows() == [(None, None)]
     expected = [(crawl / "images" / id_).read_bytes() for id_ in tweets.photos["id"]]
-    assert [tweets.files.read(number) for number in range(4)] == expected
-    assert tweets.files.take([3, 1]).read(1) == expected[1]
+    files = open_photos(str(crawl), tweets.photos)
+    assert tweets.photos["number"].to_list() == [0, 1, 2, 3]
+    assert [files.read(number) for number in range(4)] == expected
+    assert files.take([3, 1]).read(1) == expected[1]
 
 
 def test_the_folder_the_file_and_explicit_paths_are_the_same(crawl, tmp_path):
@@ -81,7 +84,8 @@ def test_the_folder_the_file_and_explicit_paths_are_the_same(crawl, tmp_path):
         read(texts, images=str(moved)),
     ):
         assert (rows(found), problems) == (rows(expected), [])
-        assert [found.files.read(n) for n in range(4)] == [expected.files.read(n) for n in range(4)]
+        files = [open_photos("", read.photos) for read in (found, expected)]
+        assert all(files[0].read(number) == files[1].read(number) for number in range(4))
 
 
 def test_human_labels_are_those_of_the_photo(crawl):
@@ -150,7 +154,7 @@ def test_a_listed_url_is_kept_without_a_file(crawl):
     assert (row["id"], row["path"]) == ("12-1.jpg", None)
     assert row["url"] == "https://pbs.example/a.jpg"
     with pytest.raises(pixels.DecodeError, match="not fetched"):
-        tweets.files.read(4)
+        open_photos(str(crawl), tweets.photos).read(4)
 
 
 def test_a_name_that_the_folder_lists_otherwise_is_looked_at(crawl, monkeypatch):
@@ -216,9 +220,10 @@ def test_a_dataset_with_texts_is_read_as_it_is(tweets):
     assert problems == []
     assert found.counts == {"tweets read": 200, "photos listed": 200, "photos with a text": 200}
     assert rows(found) == [(r.id, r.group, r.text, r.human_label) for r in records]
-    assert [found.files.read(n) for n in (5, 199)] == [records[n].image for n in (5, 199)]
-    assert len(found.files.take([199, 5])) == 2
-    assert found.files.take([199, 5]).read(0) == records[199].image
+    files = open_photos(str(tweets), found.photos)
+    assert [files.read(number) for number in (5, 199)] == [records[n].image for n in (5, 199)]
+    assert len(files.take([199, 5])) == 2
+    assert files.take([199, 5]).read(0) == records[199].image
     with pytest.raises(UserError, match="a dataset; --images and --columns"):
         read(tweets, images=str(tweets))
 

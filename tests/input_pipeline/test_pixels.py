@@ -207,3 +207,25 @@ def test_flips_and_cuts_never_raise_anything_else(data, flips, cut):
     for position, bits in flips:
         damaged[position % len(data)] ^= bits
     check_decodes_or_refuses(bytes(damaged[: len(data) - cut % len(data)]))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("size", [(600, 400), (401, 633), (256, 256)])
+def test_a_smaller_photo_is_averaged_and_not_sampled(form, size):
+    """Lines of single pixels become grey; samples would be black and white."""
+    lines = np.zeros((size[1], size[0], 3), np.uint8)
+    lines[:, ::2] = 255
+    small = pixels.decode(pixels.shrink(encode(Image.fromarray(lines), form), 100, 95))
+    assert min(small.shape[:2]) == 100
+    assert small.shape[1] / small.shape[0] == pytest.approx(size[0] / size[1], rel=0.01)
+    assert small.std() < 0.2 * lines.std()
+
+
+def test_a_photo_that_is_small_enough_is_left_alone_and_a_damaged_one_told(golden):
+    data = encode(noise(24, 20), "JPEG")
+    assert pixels.shrink(data, 20, 95) is data
+    assert pixels.shrink(encode(noise(), "PNG"), 64, 95) == encode(noise(), "PNG")
+    with pytest.raises(pixels.DecodeError):
+        pixels.shrink(data[: len(data) // 2], 10, 95)
+    with pytest.raises(pixels.DecodeError, match="empty file"):
+        pixels.shrink(b"", 10, 95)

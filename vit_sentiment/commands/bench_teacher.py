@@ -30,9 +30,8 @@ def main() -> None:
     import random
     import tempfile
 
-    from vit_sentiment.benchmarking import teacher
+    from vit_sentiment.benchmarking import machine, teacher
     from vit_sentiment.distillation.teachers import clean_up
-    from vit_sentiment.reporting import manifest
 
     texts = [clean_up(text) for text in _texts(pathlib.Path(TWEETS.value))]
     drawn = random.Random(0).sample(texts, min(COUNT.value, len(texts)))
@@ -42,10 +41,7 @@ def main() -> None:
         if MODEL.value is None:
             teacher.make_model(folder, texts, ask)
         found = teacher.compare(folder, drawn, ask, ROUNDS.value, scratch)
-    here = manifest.surroundings()
-    print(f"machine    {here['platform']}, {_processor()}, {', '.join(here['devices'])}")
-    packages = {name: here["packages"][name] for name in ("jax", "flax")}
-    print("versions   " + ", ".join(f"{k} {v}" for k, v in (packages | found["peer"]).items()))
+    print(machine.describe(("jax", "flax"), found["peer"]))
     print(f"texts      {len(drawn)}; largest difference of a probability {found['difference']:.1e}")
     for unit, measured in (("s", found["rates"]), ("core-second", found["core_rates"])):
         for name, rates in measured.items():
@@ -61,15 +57,3 @@ def _texts(path: pathlib.Path) -> list[str]:
     if path.suffix == ".txt":
         return path.read_text(encoding="utf-8").splitlines()
     return [row["text"] for _, row in read_table(path, Problems("skip"), required=("text",))]
-
-
-def _processor() -> str:
-    """Its name and the number of cores this process may use."""
-    import os
-
-    names = [
-        line.partition(":")[2].strip()
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else 'unknown'}"

@@ -1,7 +1,8 @@
 """The stage of `distill` between labels and split: leaks out, one of each cluster of duplicates."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,11 +10,11 @@ import polars as pl
 from input_pipeline.sources import Source
 from vit_sentiment.distillation import clusters, leaks
 from vit_sentiment.distillation.grouping import joined_groups
-from vit_sentiment.distillation.hashing import Hashes, hash_photos
+from vit_sentiment.distillation.hashing import Hashes
+from vit_sentiment.distillation.photo_check import hashes_of
+from vit_sentiment.distillation.tables import Photos
 
 ORIGINAL = "the original's rule"
-
-Files = Callable[[list[int]], Iterator[bytes]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Settings:
       leaks: where photos must not be in the result.
       features: float32 [N, D] of the photos of a table of tweets, zero where one does not
         decode; for the methods that need them.
+      facts: JSON values that the result depends on.
     """
 
     method: str = "hash"
@@ -35,7 +37,8 @@ class Settings:
     cosine: float = 0.95
     contradictions: str = "majority"
     leaks: Sequence[Source] = ()
-    features: Callable[[pl.DataFrame, Files], np.ndarray] | None = None
+    features: Callable[[pl.DataFrame, Photos], np.ndarray] | None = None
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +56,15 @@ class Result:
     counts: dict[str, int]
 
 
-def remove(table: pl.DataFrame, files: Files, settings: Settings) -> Result:
+def remove(table: pl.DataFrame, files: Photos, settings: Settings) -> Result:
     """Removes photos that leak, then duplicates, and joins the groups of those.
 
     Args:
-      table: one row a photo: id, tweet, text, number (what `files` takes) and teacher_label.
+      table: one row a photo: id, tweet, text, number (what `files` takes), teacher_label, and the
+        hashes of `photo_check.SCHEMA`.
     """
     tables, counts = {}, {}
-    hashes = None
-    if settings.leaks or settings.method in ("hash", "embedding"):
-        hashes = hash_photos(files(table["number"].to_list()), len(table))
+    hashes = hashes_of(table)
     if settings.leaks:
         found = leaks.find_leaks(hashes, settings.leaks, settings.distance)
         row = found["row"].to_numpy()
@@ -83,7 +85,7 @@ def remove(table: pl.DataFrame, files: Files, settings: Settings) -> Result:
 
 
 def _find(
-    table: pl.DataFrame, files: Files, hashes: Hashes | None, settings: Settings
+    table: pl.DataFrame, files: Photos, hashes: Hashes, settings: Settings
 ) -> tuple[np.ndarray, clusters.Decision, np.ndarray]:
     """Clusters, what stays of them, and how far each photo is from the one that it duplicates."""
     if settings.method == "hash":

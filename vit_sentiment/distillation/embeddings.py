@@ -1,7 +1,7 @@
 """Duplicates by the features of a model: pairs above a cosine, and the original system's rule."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import faiss
@@ -12,6 +12,7 @@ from input_pipeline.builder import INDEX_SCHEMA
 from input_pipeline.photos import cores
 from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import Source
+from vit_sentiment.distillation.tables import Photos
 from vit_sentiment.runtime.progress import progress
 
 EXACT_UP_TO = 200_000
@@ -126,24 +127,23 @@ class _Photos:
     """Photos of tweets as a source's examples."""
 
     table: pl.DataFrame
-    files: Callable[[list[int]], Iterator[bytes]]
+    files: Photos
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         rows = self.table[list(numbers)]
-        files = self.files(rows["number"].to_list())
         return [
-            {"image": image, "id": id_, "human_label": UNKNOWN}
-            for image, id_ in zip(files, rows["id"], strict=True)
+            {"image": self.files.read(number), "id": id_, "human_label": UNKNOWN}
+            for number, id_ in rows.select("number", "id").iter_rows()
         ]
 
     def place(self, number: int) -> str:
         return self.table["id"][number]
 
 
-def source_of(table: pl.DataFrame, files: Callable[[list[int]], Iterator[bytes]]) -> Source:
+def source_of(table: pl.DataFrame, files: Photos) -> Source:
     """The photos of a table of tweets as a source without labels, to compute features of."""
     known = {"id": pl.col("id"), "group": pl.col("tweet")}
     unknown = dict.fromkeys(("teacher_label", "human_label"), pl.lit(UNKNOWN))

@@ -85,7 +85,7 @@ def hash_photos(files: Iterable[bytes], count: int, what: str = "hash photos") -
     ):
         while window := list(itertools.islice(files, photos.WINDOW)):
             rows = slice(done, done + len(window))
-            values, digests, variance = zip(*pool.map(_hash, window), strict=True)
+            values, variance, digests = zip(*pool.map(_hash, window), strict=True)
             hashes.values[rows], hashes.digests[rows] = values, digests
             hashes.variance[rows] = variance
             done += len(window)
@@ -93,10 +93,22 @@ def hash_photos(files: Iterable[bytes], count: int, what: str = "hash photos") -
     return hashes
 
 
-def _hash(data: bytes) -> tuple[int, int, float]:
-    digest = int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+def hash_photo(data: bytes) -> tuple[int, float, int]:
+    """Perceptual hash, variance and digest of an encoded photo, as in `Hashes`.
+
+    Raises:
+      DecodeError: the digest, which such a photo has too, is `digest(data)`.
+    """
+    return *perceptual_hash(pixels.decode(data)), digest(data)
+
+
+def digest(data: bytes) -> int:
+    """The first 8 bytes of the sha256."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+
+
+def _hash(data: bytes) -> tuple[int, float, int]:
     try:
-        value, variance = perceptual_hash(pixels.decode(data))
+        return hash_photo(data)
     except pixels.DecodeError:
-        value, variance = 0, np.nan
-    return value, digest, variance
+        return 0, np.nan, digest(data)

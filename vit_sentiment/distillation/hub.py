@@ -24,7 +24,7 @@ def locate(name: str) -> pathlib.Path:
         return path
     repository, _, revision = name.partition("@")
     if not _NAME.fullmatch(repository):
-        raise UserError(f"--teacher_model={name}: no such folder, nor the name of a model (a/b)")
+        raise UserError(f"teacher {name}: no such folder, nor the name of a model (a/b)")
     import huggingface_hub
 
     try:
@@ -36,12 +36,12 @@ def locate(name: str) -> pathlib.Path:
     except Exception as error:  # Dozens of types, of the hub and of what carries its bytes.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"--teacher_model={name}: cannot be fetched ({reason}); put {huggingface.CONFIG_FILE}, "
+            f"teacher {name}: cannot be fetched ({reason}); put {huggingface.CONFIG_FILE}, "
             f"{huggingface.WEIGHTS_FILE} and the tokeniser's files into a folder and name that"
         ) from error
     if not any((folder / f).exists() for f in (huggingface.WEIGHTS_FILE, huggingface.INDEX_FILE)):
         raise UserError(
-            f"--teacher_model={name}: the hub has no {huggingface.WEIGHTS_FILE} of it there, and "
+            f"teacher {name}: the hub has no {huggingface.WEIGHTS_FILE} of it there, and "
             f"pickled weights are never loaded; name a revision that has it "
             f"({repository}@refs/pr/N), or {hf_roberta.how_to_convert(repository, 'FOLDER')}"
         )

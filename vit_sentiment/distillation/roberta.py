@@ -93,9 +93,7 @@ def teacher(name: str, max_tokens: int = MAX_TOKENS) -> Teacher:
     description, params = hf_roberta.read(folder)
     if not 3 <= max_tokens <= min(description.max_tokens, WIDTHS[-1]):
         limit = min(description.max_tokens, WIDTHS[-1])
-        raise UserError(
-            f"--teacher_max_tokens: expected 3 to {limit} of {name}, found {max_tokens}"
-        )
+        raise UserError(f"teacher {name}: max_tokens: expected 3 to {limit}, found {max_tokens}")
     tokenizer = tokens.load(folder, max_tokens)
     if tokenizer.get_vocab_size() > description.vocab_size:
         raise UserError(

@@ -1,25 +1,27 @@
-"""A teacher's labels of many texts as Parquet shards, which an interrupted run goes on with.
+"""Tables whose rows are expensive, as Parquet shards that an interrupted run goes on with.
 
-Each shard has a fixed number of rows and is labelled by itself, so that its bytes do not depend on
+Each shard has a fixed number of rows and is computed by itself, so that its bytes do not depend on
 which run wrote it.
 """
 
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, to_table
+from vit_sentiment.distillation.teachers import COLUMNS, Teacher, clean_up, finite, to_table
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.runtime.progress import progress, say
+from vit_sentiment.runtime.progress import Tick, progress, say
 
-MANIFEST_FILE = "teacher.json"
 ROWS = 8192
 """Minutes of work of two cores, seconds of a GPU."""
+
+Compute = Callable[[Sequence[slice], Tick], Iterator[pl.DataFrame]]
 
 
 def label(
@@ -43,78 +45,108 @@ def label(
       UserError: the folder has shards of another teacher, of other texts or of another length;
         the teacher gives NaN.
     """
-    folder = pathlib.Path(folder)
-    _claim(folder, {**teacher.facts, "rows": rows, "texts": len(ids), "sha256": _hash(ids, texts)})
-    starts = range(0, len(ids), rows)
-    paths = [
-        folder / f"labels-{number:05}-of-{len(starts):05}.parquet" for number in range(len(starts))
-    ]
-    found = {
-        start: probs
-        for start, path in zip(starts, paths, strict=True)
-        if (probs := _read(path, ids[start : start + rows])) is not None
+
+    def compute(missing: Sequence[slice], tick: Tick) -> Iterator[pl.DataFrame]:
+        parts = ([clean_up(text) for text in texts[part]] for part in missing)
+        for part, probs in zip(missing, teacher.label(parts, tick), strict=True):
+            yield to_table(ids[part], finite(probs))
+
+    facts = {
+        **teacher.facts,
+        "rows": rows,
+        "texts": len(ids),
+        "sha256": hash_rows(zip(ids, texts, strict=True)),
     }
-    missing = [
-        (start, path) for start, path in zip(starts, paths, strict=True) if start not in found
-    ]
-    done = sum(len(probs) for probs in found.values())
+    claim(folder, "teacher.json", "labels", facts)
+    table = fill(folder, "labels", "teacher", "tweets", ids, rows, compute)
+    return table.select(COLUMNS).to_numpy().astype(np.float32)
+
+
+def fill(
+    folder: str | pathlib.Path,
+    name: str,
+    what: str,
+    unit: str,
+    ids: Sequence[str],
+    rows: int,
+    compute: Compute,
+) -> pl.DataFrame:
+    """A table from the shards `NAME-*.parquet` of a folder, once those that are missing are made.
+
+    Args:
+      folder: one that `claim` looked at.
+      what: the work and its `unit`, for people.
+      ids: the column `id` of the table.
+      rows: of every shard but the last.
+      compute: slices of rows that are missing to their tables, whose first column is `id`;
+        `tick(count)` is called as rows are done. It may look at slices ahead.
+    """
+    folder = pathlib.Path(folder)
+    parts = [slice(start, start + rows) for start in range(0, max(len(ids), 1), rows)]
+    paths = [folder / f"{name}-{n:05}-of-{len(parts):05}.parquet" for n in range(len(parts))]
+    found = {
+        number: table
+        for number, (part, path) in enumerate(zip(parts, paths, strict=True))
+        if (table := _read(path, ids[part])) is not None
+    }
+    missing = [number for number in range(len(parts)) if number not in found]
     if found and missing:
-        say(f"teacher: goes on after {len(found)} of {len(starts)} shards")
-
-    def parts() -> Iterator[list[str]]:
-        for start, _ in missing:
-            yield [clean_up(text) for text in texts[start : start + rows]]
-
-    with progress("teacher", len(ids), "tweets", done) as tick:
-        labelled = teacher.label(parts(), tick)
-        for (start, path), probs in zip(missing, labelled, strict=True):
-            bad = int(np.sum(~np.isfinite(probs).all(axis=1)))
-            if bad:
-                raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
-            with files.replacing(path) as temporary:
-                to_table(ids[start : start + rows], probs).write_parquet(temporary)
-            found[start] = probs
-    return np.concatenate([np.zeros((0, len(COLUMNS)), np.float32), *(found[s] for s in starts)])
+        say(f"{what}: goes on after {len(found)} of {len(parts)} shards")
+    with progress(what, len(ids), unit, sum(map(len, found.values()))) as tick:
+        computed = compute([parts[number] for number in missing], tick)
+        for number, table in zip(missing, computed, strict=True):
+            with files.replacing(paths[number]) as temporary:
+                table.write_parquet(temporary)
+            found[number] = table
+    return pl.concat([found[number] for number in range(len(parts))])
 
 
-def _hash(ids: Sequence[str], texts: Sequence[str]) -> str:
+def claim(folder: str | pathlib.Path, manifest: str, name: str, facts: Mapping[str, Any]) -> None:
+    """Writes what the shards `NAME-*` are made from, or compares it with what is there.
+
+    Removes what a killed run left half written.
+
+    Raises:
+      UserError: the shards are made from something else.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / manifest
+    for pattern in (f".{manifest}.*", f".{name}-*"):
+        for unfinished in folder.glob(pattern):
+            unfinished.unlink()
+    if not path.exists():
+        if any(folder.glob(f"{name}-*.parquet")):
+            raise UserError(f"{folder}: has shards but no {manifest}; choose another folder")
+        files.write_json(path, dict(facts))
+        return
+    there = files.read_json(path)
+    for key in dict.fromkeys([*facts, *there]):
+        if there.get(key) != facts.get(key):
+            raise UserError(
+                f"{path}: its shards have {key} {there.get(key)!r}, this run "
+                f"{facts.get(key)!r}; remove the folder or choose another --out"
+            )
+
+
+def hash_rows(rows: Iterable[Sequence[str]]) -> str:
+    """sha256 of texts, row by row."""
     digest = hashlib.sha256()
-    for row in zip(ids, texts, strict=True):
+    for row in rows:
         # JSON tells where one text ends, and holds what is not UTF-8.
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 
 
-def _claim(folder: pathlib.Path, facts: dict) -> None:
-    """Writes the manifest, or compares it; removes what a killed run left half written."""
-    path = folder / MANIFEST_FILE
-    for pattern in (f".{MANIFEST_FILE}.*", ".labels-*"):
-        for unfinished in folder.glob(pattern):
-            unfinished.unlink()
-    if not path.exists():
-        if any(folder.glob("labels-*.parquet")):
-            raise UserError(f"{folder}: has shards but no {MANIFEST_FILE}; choose another folder")
-        files.write_json(path, facts)
-        return
-    there = files.read_json(path)
-    for name in dict.fromkeys([*facts, *there]):
-        if there.get(name) != facts.get(name):
-            raise UserError(
-                f"{path}: its shards have {name} {there.get(name)!r}, this run "
-                f"{facts.get(name)!r}; remove the folder or choose another --out"
-            )
-
-
-def _read(path: pathlib.Path, ids: Sequence[str]) -> np.ndarray | None:
-    """The probabilities of a finished shard; None where there is none."""
+def _read(path: pathlib.Path, ids: Sequence[str]) -> pl.DataFrame | None:
+    """The table of a finished shard; None where there is none."""
     if not path.exists():
         return None
     try:
         table = pl.read_parquet(path)
         if table["id"].to_list() == list(ids):
-            return table.select(COLUMNS).to_numpy().astype(np.float32)
+            return table
         problem = "other ids"
     except (OSError, pl.exceptions.PolarsError) as error:
         problem = " ".join(str(error).split())
-    say(f"{path}: damaged ({problem}); it is labelled again")
+    say(f"{path}: damaged ({problem}); it is made again")
     return None

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from input_pipeline import photos, pixels
@@ -46,14 +47,14 @@ class Photos(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PhotoFiles:
-    """Photos on disk; a path is None where there is no file.
+    """Photos on disk; a path is null where there is no file.
 
     Millions of paths take a third of the memory as a polars column of text.
     """
 
-    paths: Sequence[str | None]
+    paths: pl.Series
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,22 +66,22 @@ class PhotoFiles:
         return photos.read(pathlib.Path(path))
 
     def take(self, numbers: Sequence[int]) -> "PhotoFiles":
-        return PhotoFiles(tuple(self.paths[number] for number in numbers))
+        return PhotoFiles(self.paths.gather(list(numbers)))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PhotoRecords:
-    """Photos of a written dataset."""
+    """Photos of a written dataset; numbers into it, int64 [N]."""
 
     data: RandomAccess
-    numbers: tuple[int, ...]
+    numbers: np.ndarray
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def read(self, number: int) -> bytes:
-        (example,) = self.data.__getitems__([self.numbers[number]])
+        (example,) = self.data.__getitems__([int(self.numbers[number])])
         return example["image"]
 
     def take(self, numbers: Sequence[int]) -> "PhotoRecords":
-        return PhotoRecords(self.data, tuple(self.numbers[number] for number in numbers))
+        return PhotoRecords(self.data, self.numbers[list(numbers)])

@@ -1,5 +1,6 @@
 """What every teacher is, and which there are."""
 
+import array
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ COLUMNS = ("NEG", "NEU", "POS")
 """Of a table with a teacher's probabilities, beside `id`; in the order of our classes."""
 _ID_COLUMNS = ("id", "TWID")
 """The original system writes the second."""
-_SUM_TOLERANCE = 0.01
+SUM_TOLERANCE = 0.01
 """Published tables are rounded to a few digits."""
 
 
@@ -64,11 +65,56 @@ def vader_teacher(sharpness: float = vader.SHARPNESS) -> Teacher:
     return Teacher({"teacher": "vader", "sharpness": sharpness}, label)
 
 
-def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple[float, ...]]:
-    """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder, by id.
+def make_teacher(name: str, *, model: str, max_tokens: int, sharpness: float) -> Teacher:
+    """The teacher `vader` or `roberta`; a table of labels is no teacher, see `look_up`.
+
+    Args:
+      model, max_tokens: of RoBERTa, see `roberta.teacher`.
+      sharpness: of VADER, see `vader.probabilities`.
+    """
+    if name == "vader":
+        return vader_teacher(sharpness)
+    if name != "roberta":
+        raise UserError(f"unknown teacher {name!r}; there are: vader, roberta")
+    from vit_sentiment.distillation import roberta
+    from vit_sentiment.runtime import accelerator
+
+    accelerator.prepare()
+    return roberta.teacher(model, max_tokens)
+
+
+def finite(probs: np.ndarray) -> np.ndarray:
+    """The same; raises UserError where a teacher gave NaN."""
+    if bad := int(np.sum(~np.isfinite(probs).all(axis=1))):
+        raise UserError(f"the teacher gives NaN for {bad} texts; its weights are damaged")
+    return probs
+
+
+def look_up(path: str | pathlib.Path, tweets: Sequence[str], problems: Problems) -> pl.DataFrame:
+    """The rows of tweets that a table of labels has, in the tweets' order; see `read_labels`.
+
+    Args:
+      tweets: their ids.
+      problems: takes the tweets that it lacks.
+
+    Raises:
+      UserError: it has none of them, or cannot be read.
+    """
+    wanted = pl.DataFrame({"id": pl.Series(tweets, dtype=pl.String)})
+    labels = read_labels(path, problems)
+    found = wanted.join(labels, on="id", how="inner", maintain_order="left")
+    if not len(found):
+        raise UserError(f"{path}: has none of the {len(tweets)} tweets")
+    for tweet in wanted.join(labels, on="id", how="anti", maintain_order="left")["id"]:
+        problems.add(str(path), tweet, f"no row of tweet {tweet}")
+    return found
+
+
+def read_labels(path: str | pathlib.Path, problems: Problems) -> pl.DataFrame:
+    """The probabilities of a table `id,NEG,NEU,POS`, or of all tables of a folder; ids are unique.
 
     Ids may be in a column TWID. Rows whose values are no probabilities, such as the -1 of texts
-    that the original failed on, go to `problems`.
+    that the original failed on, go to `problems`. Values are float64, as they were written.
 
     Raises:
       UserError: a file cannot be read or lacks a column, or there is none.
@@ -79,23 +125,25 @@ def read_labels(path: str | pathlib.Path, problems: Problems) -> dict[str, tuple
         tables = sorted(path.glob("[!.]*.parquet"))
         if not tables:
             raise UserError(f"{path}: no .parquet file in it")
-    labels: dict[str, tuple[float, ...]] = {}
+    ids: dict[str, None] = {}
+    values: tuple[array.array, ...] = tuple(array.array("d") for _ in COLUMNS)
     for table in tables:
-        rows = read_table(table, problems, required=COLUMNS)
-        for where, row in rows:
+        for where, row in read_table(table, problems, required=COLUMNS):
             id_ = next((row[name] for name in _ID_COLUMNS if name in row), None)
             if id_ is None:
-                found = ", ".join(row)
-                raise UserError(f"{table}: no column 'id'; found: {found}")
+                raise UserError(f"{table}: no column 'id'; found: {', '.join(row)}")
             probs = _probabilities(row)
             if probs is None:
                 found = ", ".join(row[name] for name in COLUMNS)
                 problems.add(where, id_, f"expected probabilities, found {found}")
-            elif id_ in labels:
+            elif id_ in ids:
                 problems.add(where, id_, "listed twice; the first is kept")
             else:
-                labels[id_] = probs
-    return labels
+                ids[id_] = None
+                for column, value in zip(values, probs, strict=True):
+                    column.append(value)
+    columns = {name: np.array(column) for name, column in zip(COLUMNS, values, strict=True)}
+    return pl.DataFrame({"id": pl.Series(list(ids), dtype=pl.String)} | columns)
 
 
 def _probabilities(row: dict[str, str]) -> tuple[float, ...] | None:
@@ -103,7 +151,7 @@ def _probabilities(row: dict[str, str]) -> tuple[float, ...] | None:
         probs = tuple(float(row[name]) for name in COLUMNS)
     except ValueError:
         return None
-    if not all(0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > _SUM_TOLERANCE:
+    if not all(0 <= p <= 1 for p in probs) or abs(sum(probs) - 1) > SUM_TOLERANCE:
         return None
     return probs
 

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from input_pipeline.problems import Problems
@@ -16,7 +17,7 @@ from vit_sentiment.distillation.read_crawl import TEXTS_FILE, photo_folder, phot
 from vit_sentiment.distillation.read_twitter import read_twitter
 from vit_sentiment.runtime.errors import UserError
 
-__all__ = ["Tweets", "parse_columns", "read_tweets"]
+__all__ = ["Tweets", "open_photos", "parse_columns", "read_tweets"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +27,13 @@ class Tweets:
     Attributes:
       texts: schema `tables.TWEETS`, in the order read; some may have no photo.
       photos: schema `tables.PHOTOS`, in the order read; each is of a tweet in `texts` and has a
-        file that is there, or a URL, or is of a dataset.
-      files: by row number of `photos`; nothing was decoded yet.
+        file that is there, or a URL, or is of a dataset. Behind these columns `number`, which is
+        what `open_photos` takes; nothing was decoded yet.
       counts: what was read and what fell away by kind, in order; kinds without any are left out.
     """
 
     texts: pl.DataFrame
     photos: pl.DataFrame
-    files: tables.Photos
     counts: dict[str, int]
 
 
@@ -76,11 +76,10 @@ def read_tweets(
         raise UserError(f"{tweets}: no such file, folder or dataset")
     lost = Lost(problems)
     files = _tweet_files(path)
-    data = None
     if not files:
         if images or columns:
             raise UserError(f"{tweets}: a dataset; --images and --columns are of other tweets")
-        data, listed, root = *_list_dataset(tweets), path
+        listed, root = _list_dataset(tweets), path
     elif listing := _crawl_list(path, files, images, columns):
         photos_file, root = listing
         listed = read_crawl(files[0], photos_file, lost)
@@ -94,7 +93,7 @@ def read_tweets(
     texts, photos = settle.settle_texts(listed, lost)
     settle.require_some(texts, f"{tweets}: no tweet with an id and a text{_first(problems)}")
     photos = settle.settle_photos(photos, texts, lost)
-    if data is None:
+    if files:
         photos = settle.locate(photos, root, listed.named_by_tweet, lost)
     nothing = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
     if listed.photos.is_empty():
@@ -106,13 +105,20 @@ def read_tweets(
         photos = settle.with_human_labels(photos, human_labels, lost)
         lost.count_lines()
     counts = {"tweets read": len(texts), "photos listed": len(listed.photos), **lost.counts}
-    numbers = photos["number"]
-    photos = photos.select(list(tables.PHOTOS))
-    accessor = tables.PhotoFiles(photos["path"])
-    if data is not None:
-        accessor = tables.PhotoRecords(data, tuple(numbers))
+    if files:
+        photos = photos.with_columns(number=pl.int_range(pl.len(), dtype=pl.Int64))
     counts["photos with a text"] = len(photos)
-    return Tweets(texts.select(list(tables.TWEETS)), photos, accessor, counts)
+    return Tweets(
+        texts.select(list(tables.TWEETS)), photos.select(*tables.PHOTOS, "number"), counts
+    )
+
+
+def open_photos(tweets: str, photos: pl.DataFrame) -> tables.Photos:
+    """The photos by their `number`, from all rows that `read_tweets` gave of them."""
+    if photos["path"].is_null().all() and photos["url"].is_null().all():
+        data = open_source(tweets).data
+        return tables.PhotoRecords(data, np.arange(len(data)))
+    return tables.PhotoFiles(photos["path"])
 
 
 def _first(problems: Problems) -> str:
@@ -173,8 +179,7 @@ def _list_files(files: list[pathlib.Path], columns: Mapping[str, str] | None, lo
     return read_columns(files, columns or {}, lost)
 
 
-def _list_dataset(name: str) -> tuple:
-    """The records of a dataset, and what they list."""
+def _list_dataset(name: str) -> Listed:
     source = open_source(name)
     if "text" not in source.data.__getitems__([0])[0]:
         raise UserError(f"{name}: its records have no text to label")
@@ -183,4 +188,4 @@ def _list_dataset(name: str) -> tuple:
         where = f"{name}: {source.data.place(row)}"
         texts.add(where, record.group, record.text, None, None)
         photos.add(where, row, record.group, record.id, None, None, record.human_label)
-    return source.data, Listed(texts.frame(), photos.frame(), several_rows=True)
+    return Listed(texts.frame(), photos.frame(), several_rows=True)

@@ -107,11 +107,14 @@ def differences(
 
 
 def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Accuracy against coverage of two curves by name; points are (coverage, accuracy)."""
+    """Accuracy against coverage of one or two curves; points are (coverage, accuracy).
+
+    The last one stands out.
+    """
     styles = ({"color": _GREY, "linestyle": "--"}, {"color": _BLUE})
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        for (name, points), style in zip(curves.items(), styles, strict=True):
+        for (name, points), style in zip(curves.items(), styles[-len(curves) :], strict=True):
             axes.plot(*zip(*points, strict=True), label=name, **style)
         axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
         axes.legend(frameon=False)
@@ -158,3 +161,17 @@ def swept(points: Sequence[tuple[float, float, float | None]], field: str, metri
             axes.set_xscale("log")
         axes.set(xlabel=field, ylabel=metric)
         return _svg(figure, f"{metric} against {field}")
+
+
+def funnel(left: Mapping[str, int], unit: str) -> str:
+    """How many are left after each stage, from the top down."""
+    stages, counts = list(left), list(left.values())
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(6.4, 0.4 * len(stages) + 0.8))
+        bars = axes.barh(stages, counts, color=_BLUE)
+        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
+        axes.invert_yaxis()
+        axes.spines["bottom"].set_visible(False)
+        axes.tick_params(left=False, bottom=False, labelbottom=False)
+        axes.set(xlim=(0, 1.15 * max(*counts, 1)), title=f"{unit} left after each stage")
+        return _svg(figure, "Funnel")

@@ -5,10 +5,14 @@ import json
 import os
 import pathlib
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from vit_sentiment.runtime.errors import UserError
+
+_UMASK = threading.Lock()
+"""The umask is the process's: to read it is to set it, and threads write files too."""
 
 
 @contextlib.contextmanager
@@ -23,8 +27,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     temporary = pathlib.Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
+        with _UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only the owner reads.
         temporary.replace(target)
     finally:

@@ -1,0 +1,81 @@
+"""What `distill` tells when it is done: the funnel on the terminal, as JSON and in a report."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from input_pipeline.problems import Problems
+from input_pipeline.records import CLASSES
+from vit_sentiment.distillation.pipeline import LEFT, Funnel
+from vit_sentiment.reporting import figures, html
+from vit_sentiment.runtime import files
+
+FUNNEL_FILE = "funnel.json"
+REPORT_FILE = "report.html"
+
+HEADER = ("stage", "what", "count")
+
+
+def rows(funnel: Funnel) -> list[tuple[str, str, int]]:
+    """The funnel as a table with the columns `HEADER`; a stage is named once."""
+    return [
+        ("" if number else stage, what, count)
+        for stage, counts in funnel.items()
+        for number, (what, count) in enumerate(counts.items())
+    ]
+
+
+def write(
+    folder: pathlib.Path,
+    name: str,
+    funnel: Funnel,
+    parts: Mapping[str, pl.DataFrame],
+    problems: Problems,
+    facts: Mapping[str, Any],
+) -> None:
+    """Writes `funnel.json` and `report.html`.
+
+    Args:
+      parts: the rows of each split.
+      facts: what the report names of the run, field by field.
+    """
+    files.write_json(folder / FUNNEL_FILE, funnel)
+    left = {stage: counts[LEFT] for stage, counts in funnel.items()}
+    pieces = [
+        html.heading("Funnel"),
+        html.figure(figures.funnel(left, "photos"), "Every photo that fell away is counted below."),
+        html.table(HEADER, rows(funnel)),
+        html.heading("Classes"),
+        html.table(*class_table(parts)),
+        html.paragraph(
+            "Labels are the text teacher's: what a tweet says, not what its photo shows. Human "
+            "labels, where there are any, are for evaluation alone."
+        ),
+        html.heading("Rows that could not be used"),
+        _problems(problems),
+        html.heading("Made with"),
+        html.table(("field", "value"), [(key, str(value)) for key, value in facts.items()]),
+    ]
+    files.write_text(folder / REPORT_FILE, html.page(f"Distilled from {name}", pieces))
+
+
+def class_table(parts: Mapping[str, pl.DataFrame]) -> tuple[Sequence[str], list[list[Any]]]:
+    """Header and rows: photos of each split, of each class, and groups."""
+    table = []
+    for part, photos in parts.items():
+        counts = [int((photos["teacher_label"] == i).sum()) for i in range(len(CLASSES))]
+        human = int((photos["human_label"] >= 0).sum())
+        table.append([part, len(photos), *counts, photos["group"].n_unique(), human])
+    return ("split", "photos", *CLASSES, "groups", "human labels"), table
+
+
+def _problems(problems: Problems) -> str:
+    if not problems.rows:
+        return html.paragraph("None.")
+    kinds = pl.DataFrame({"problem": [row[2] for row in problems.rows]})
+    # Names of tweets and files differ from row to row: one kind is what remains without numbers.
+    kind = pl.col("problem").str.replace_all(r"\d+", "N")
+    counted = kinds.group_by(kind).len().sort("len", "problem", descending=[True, False])
+    return html.table(("problem", "rows"), counted.head(20).rows())
