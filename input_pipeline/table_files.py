@@ -122,7 +122,7 @@ def _readable(path: pathlib.Path, read: Callable[[], Any]) -> Any:
 def _json_lines(path: pathlib.Path, problems: Problems) -> tuple[list[str], _Rows]:
     objects = read_json_lines(path, problems)
     first = list(itertools.islice(objects, _PEEK))
-    header = list(dict.fromkeys(name for _, row in first for name in row))
+    header = list(dict.fromkeys(name for _, row in first for name in row if is_text(name)))
 
     def rows() -> _Rows:
         for where, row in itertools.chain(first, objects):

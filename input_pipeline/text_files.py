@@ -75,29 +75,27 @@ def read_lines(path: str | pathlib.Path, problems: Problems) -> Iterator[tuple[i
     encoding = json.detect_encoding(buffered.peek(4)[:4].ljust(4, b" "))
     encoding = {"utf-8": "utf-8-sig"}.get(encoding, encoding)
     text = io.TextIOWrapper(buffered, encoding, errors="input_pipeline.mark", newline="")
-    number, megabytes = 0, os.path.getsize(path) >> 20
-    show = progress if megabytes >= _LONG else _no_progress
-    with file, text, show(f"read {path.name}", megabytes, "MB") as tick:
-        shown = 0
+    number, shown, megabytes, tick = 0, 0, os.path.getsize(path) >> 20, None
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(file)
+        stack.enter_context(text)
         for number, line in enumerate(text, 1):
             if stream.damage and not line.endswith(("\n", "\r")):
                 number -= 1
                 break
             yield number, line
-            if not number % _LINES:
+            if megabytes >= _LONG and not number % _LINES:
+                if tick is None:  # Not before: some want only the first lines.
+                    show = progress(f"read {path.name}", megabytes, "MB")
+                    tick = stack.enter_context(show)
                 position = file.tell() >> 20
                 tick(position - shown)
                 shown = position
-        tick(megabytes - shown)
+        if tick is not None:
+            tick(megabytes - shown)
         if stream.damage:
             problem = f"cut or damaged from here on: {stream.damage}"
             problems.add(f"{path}:{number + 1}", "", problem)
-
-
-@contextlib.contextmanager
-def _no_progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    del what, total, unit
-    yield lambda count: None
 
 
 class _Salvaged(io.RawIOBase):
@@ -137,7 +135,8 @@ def read_json_lines(
     object go to `problems`. Others: see `read_lines`.
     """
     for number, line in read_lines(path, problems):
-        if not line.strip():
+        line = line.strip()
+        if not line:
             continue
         where = f"{path}:{number}"
         try:
@@ -148,7 +147,7 @@ def read_json_lines(
         if isinstance(value, dict):
             yield where, value
         else:
-            problems.add(where, "", f"expected a JSON object, found: {line.strip()[:40]!a}")
+            problems.add(where, "", f"expected a JSON object, found: {line[:40]!a}")
 
 
 def read_records(

@@ -68,18 +68,20 @@ class Lost:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.counts: collections.Counter[str] = collections.Counter()
-        self._before = len(problems.rows)
+        self._of_a_kind = len(problems.rows)
 
     def add(self, kind: str, where: str, name: str, problem: str) -> None:
         """Lists one row; raises UserError under the policy `fail`."""
         self.problems.add(where, name, problem)
+        self._of_a_kind += 1
         self.counts[kind] += 1
 
     def count_lines(self) -> None:
         """Counts the lines that are listed but of none of the kinds: they could not be read."""
-        lines = len(self.problems.rows) - self._before - self.counts.total()
+        lines = len(self.problems.rows) - self._of_a_kind
         if lines:
-            self.counts["lines not readable"] = lines
+            self._of_a_kind += lines
+            self.counts["lines not readable"] += lines
 
 
 @dataclasses.dataclass(frozen=True)

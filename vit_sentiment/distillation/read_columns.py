@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from input_pipeline.table_files import read_table, table_columns
+from input_pipeline.text_files import is_text
 from vit_sentiment.distillation.listing import (
     PHOTO_ROWS,
     TEXT_ROWS,
@@ -59,7 +60,9 @@ def parse_images(text: str) -> list[str]:
     text = text.strip()
     if text.startswith("[") and text.endswith("]"):
         values = _parse_list(text)
-        if not all(value is None or isinstance(value, str) for value in values):
+        if not all(
+            value is None or (isinstance(value, str) and is_text(value)) for value in values
+        ):
             raise ValueError(f"expected a list of paths or URLs, found: {text[:80]!a}")
     else:
         is_url = text.lower().startswith(("http://", "https://"))
@@ -95,6 +98,9 @@ def read_columns(files: Sequence[pathlib.Path], columns: Mapping[str, str], lost
         for where, values in read_table(
             file, lost.problems, required=list(names.values()), only_required=True
         ):
+            if not names:
+                lost.problems.add(where, "", "an object without keys")
+                continue
             found = {key: values[name] for key, name in names.items()}
             referenced = found.get("referenced")
             if referenced is not None:
@@ -115,6 +121,8 @@ def read_columns(files: Sequence[pathlib.Path], columns: Mapping[str, str], lost
 def _find(file: pathlib.Path, columns: Mapping[str, str]) -> dict[str, str]:
     """The columns of a file: those that are named, and those with the usual names."""
     header = table_columns(file)
+    if not header:  # JSON lines of which none can be read.
+        return {}
     names = {key: columns.get(key, key) for key in REQUIRED + OPTIONAL}
     names = {
         k: name for k, name in names.items() if k not in OPTIONAL or k in columns or k in header

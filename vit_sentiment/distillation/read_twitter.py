@@ -93,5 +93,7 @@ def _read_tweet(
 
 
 def _scalar(value: Any) -> str:
-    """The value as text; a number that lost digits shows (see `tweets.py`), others are nothing."""
-    return str(value) if isinstance(value, str | float) else ""
+    """The value as text; a number that lost digits shows (see `settle.ROUNDED`)."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, float) else ""

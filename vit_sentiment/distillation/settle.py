@@ -63,21 +63,24 @@ def settle_photos(photos: pl.DataFrame, texts: pl.DataFrame, lost: Lost) -> pl.D
         lost.add("photos without a tweet", where, id_ or url, f"no text of tweet {tweet}")
     if len(strange):
         photos = photos.join(texts, on="tweet", how="semi", maintain_order="left")
-    unnamed = pl.col("id").is_null() & pl.col("tweet").str.contains(r"[/\\\x00-\x1f]")
-    problem = "no file can be named by this tweet's id"
-    _lose(photos.filter(unnamed), "tweet", "photos without a name", problem, lost)
-    photos = photos.filter(~unnamed).with_columns(
-        id=pl.coalesce(
-            "id",
-            pl.format("{}-{}.jpg", "tweet", pl.int_range(pl.len()).over("tweet")),
-        )
-    )
+    if photos["id"].null_count():
+        photos = _named_by_tweet(photos, lost)
     same = pl.coalesce(pl.format("{} {}", "tweet", "url"), "id")
     first = same.is_first_distinct() & pl.col("id").is_first_distinct()
     photos = photos.with_columns(first=first)
     again = photos.filter(~pl.col("first"))
     _lose(again, "id", "photos listed twice", "photo listed twice", lost)
     return photos.filter("first").drop("first")
+
+
+def _named_by_tweet(photos: pl.DataFrame, lost: Lost) -> pl.DataFrame:
+    """The photos with the ids `<tweet>-<k>.jpg` where they have none; k is the place in a tweet."""
+    unnamed = pl.col("id").is_null() & pl.col("tweet").str.contains(r"[/\\\x00-\x1f]")
+    problem = "no file can be named by this tweet's id"
+    _lose(photos.filter(unnamed), "tweet", "photos without a name", problem, lost)
+    place = pl.int_range(pl.len()).over("tweet")
+    id_ = pl.coalesce("id", pl.format("{}-{}.jpg", "tweet", place))
+    return photos.filter(~unnamed).with_columns(id=id_)
 
 
 def locate(

@@ -76,11 +76,10 @@ def read_tweets(
         raise UserError(f"{tweets}: no such file, folder or dataset")
     lost = Lost(problems)
     files = _tweet_files(path)
-    data = None
     if not files:
         if images or columns:
             raise UserError(f"{tweets}: a dataset; --images and --columns are of other tweets")
-        data, listed, root = *_list_dataset(tweets), path
+        listed, root = _list_dataset(tweets), path
     elif listing := _crawl_list(path, files, images, columns):
         photos_file, root = listing
         listed = read_crawl(files[0], photos_file, lost)
@@ -94,14 +93,19 @@ def read_tweets(
     texts, photos = settle.settle_texts(listed, lost)
     settle.require_some(texts, f"{tweets}: no tweet with an id and a text{_first(problems)}")
     photos = settle.settle_photos(photos, texts, lost)
-    if data is None:
+    if files:
         photos = settle.locate(photos, root, listed.named_by_tweet, lost)
-    where = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
-    settle.require_some(photos, where + _first(problems))
+    nothing = f"{tweets}: no photo below {root} belongs to a tweet of it, nor has one a URL"
+    if listed.photos.is_empty():
+        nothing = f"{tweets}: no photo is listed"
+        if listed.several_rows:
+            nothing += "; say which column has them with --columns=images=COLUMN"
+    settle.require_some(photos, nothing + _first(problems))
     if human_labels:
         photos = settle.with_human_labels(photos, human_labels, lost)
+        lost.count_lines()
     counts = {"tweets read": len(texts), "photos listed": len(listed.photos), **lost.counts}
-    if data is None:
+    if files:
         photos = photos.with_columns(number=pl.int_range(pl.len(), dtype=pl.Int64))
     counts["photos with a text"] = len(photos)
     return Tweets(
@@ -168,13 +172,14 @@ def _crawl_list(
 
 
 def _list_files(files: list[pathlib.Path], columns: Mapping[str, str] | None, lost: Lost) -> Listed:
-    if not columns and table_suffix(files[0]) == ".jsonl" and "data" in table_columns(files[0]):
-        return read_twitter(files, lost)
+    if not columns and table_suffix(files[0]) == ".jsonl":
+        headers = (table_columns(file) for file in files)
+        if "data" in next(filter(None, headers), ()):
+            return read_twitter(files, lost)
     return read_columns(files, columns or {}, lost)
 
 
-def _list_dataset(name: str) -> tuple:
-    """The records of a dataset, and what they list."""
+def _list_dataset(name: str) -> Listed:
     source = open_source(name)
     if "text" not in source.data.__getitems__([0])[0]:
         raise UserError(f"{name}: its records have no text to label")
@@ -183,4 +188,4 @@ def _list_dataset(name: str) -> tuple:
         where = f"{name}: {source.data.place(row)}"
         texts.add(where, record.group, record.text, None, None)
         photos.add(where, row, record.group, record.id, None, None, record.human_label)
-    return source.data, Listed(texts.frame(), photos.frame(), several_rows=True)
+    return Listed(texts.frame(), photos.frame(), several_rows=True)
