@@ -14,6 +14,7 @@ from fetching import JPEG, check_counts, fetch, files_below, listed, photo, tabl
 from loopback import Reply
 
 from vit_sentiment.distillation import failures as failures_module
+from vit_sentiment.distillation.fetch import Settings
 from vit_sentiment.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -150,7 +151,7 @@ def test_connections_are_kept_alive_even_where_photos_are_missing(tmp_path, monk
     assert server.connections == 1
 
 
-def test_a_second_run_asks_for_what_may_have_changed(server, tmp_path):
+def test_a_second_run_asks_for_what_may_have_changed(server, tmp_path, capsys):
     server.will(Reply(JPEG))
     server.will(Reply(status=404), at="/1")
     server.will(Reply(status=503), at="/2")
@@ -161,7 +162,9 @@ def test_a_second_run_asks_for_what_may_have_changed(server, tmp_path):
         ("1234500002-0.jpg", False),
     ]
     server.will(Reply(JPEG), at="/2")
+    capsys.readouterr()
     again, left, counts = fetch(listed(server, 4), tmp_path)
+    assert "1 photos failed for good in an earlier run" in capsys.readouterr().err
     check_counts(again, left, counts)
     assert server.paths == ["/2"]
     assert left.equals(failures[:1])
@@ -252,14 +255,22 @@ def test_a_run_that_was_ended_goes_on(server, tmp_path, kind):
     assert len(files_below(folder)) == 19
 
 
-def test_a_full_disk_ends_the_run(server, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_and_leaves_no_half_photo(server, tmp_path, monkeypatch):
+    write = pathlib.Path.write_bytes
+
     def full(path, body):
+        write(path, body[: len(body) // 2])
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
     server.will(Reply(JPEG))
-    with pytest.raises(OSError, match="No space left"):
-        fetch(listed(server, 9), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            fetch(listed(server, 9), tmp_path)
+    assert files_below(tmp_path) == []
+    photos, _, counts = fetch(listed(server, 9), tmp_path)
+    assert counts["fetched"] == 9
+    assert {pathlib.Path(path).read_bytes() for path in photos["path"]} == {JPEG}
 
 
 def test_failures_that_cannot_be_read_are_told(server, tmp_path):
@@ -275,3 +286,20 @@ def test_nothing_to_fetch(tmp_path):
     assert same.equals(photos)
     check_counts(same, failures, counts)
     assert set(counts.values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("workers", 0, "at least 1"),
+        ("per_host", -1, "at least 1"),
+        ("attempts", 0, "at least 1"),
+        ("timeout", 0.0, "seconds above 0"),
+        ("total", float("inf"), "seconds above 0"),
+        ("interval", -1.0, "seconds from 0"),
+        ("back_off", float("nan"), "seconds from 0"),
+    ],
+)
+def test_settings_that_make_no_sense(name, value, expected):
+    with pytest.raises(UserError, match=f"{name}: expected {expected}, found {value}"):
+        Settings(**{name: value})

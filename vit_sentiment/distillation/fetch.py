@@ -18,8 +18,8 @@ import polars as pl
 
 from vit_sentiment.distillation import web
 from vit_sentiment.distillation.failures import FAILURES_FILE, Failures
+from vit_sentiment.distillation.fetch_settings import Settings
 from vit_sentiment.distillation.waiting import Hosts
-from vit_sentiment.distillation.web import Settings
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import Tick, progress, say
 
@@ -86,14 +86,13 @@ def _fetch(
     )
     before = int(here.sum())
     failures = Failures(folder / FAILURES_FILE, wanted, here)
-    skipped = here | ~wanted["plain"].to_numpy()
-    if not settings.retry_failed:
-        skipped |= failures.final()
-    for id_, tweet, url in wanted.filter(~pl.col("plain"))["id", "tweet", "url"].iter_rows():
-        failures.add(id_, tweet, url, 0, None, "id or tweet is not a plain file name", True)
-    todo = np.flatnonzero(~skipped)
-    if again := len(wanted) - before - len(todo):
-        say(f"fetch: {again} photos failed for good before and are left out")
+    plain = wanted["plain"].to_numpy()
+    for row in wanted.filter(~plain)["id", "tweet", "url"].iter_rows():
+        failures.add(*row, 0, None, "id or tweet is not a plain file name", True)
+    gone = failures.final() & plain & ~here & (not settings.retry_failed)
+    if gone.any():
+        say(f"fetch: {gone.sum()} photos failed for good in an earlier run and are left out")
+    todo = np.flatnonzero(plain & ~here & ~gone)
     rows = zip(todo, wanted[todo]["id", "tweet", "url", "target"].iter_rows(), strict=True)
     try:
         with progress("fetch", len(wanted), "photos", len(wanted) - len(todo)) as tick:

@@ -14,6 +14,7 @@ import httpx2
 
 import vit_sentiment
 from checkpoints.transfer import may_pass
+from vit_sentiment.distillation.fetch_settings import Settings
 from vit_sentiment.distillation.waiting import Budget, Hosts, pause, retry_after
 
 MOST_REDIRECTS = 10
@@ -21,33 +22,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # RFC 9110, section 15.4.
 _MOST_DRAINED = 1 << 16
 """Bytes of an answer that nobody wants, read so that its connection can be used again."""
 _LONGEST_LINE = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How photos are fetched.
-
-    Attributes:
-      workers: connections at a time.
-      per_host: the same, to one host.
-      interval: seconds between the starts of requests to one host.
-      attempts: for a photo, where another one may help.
-      back_off: seconds before the second attempt; doubles with each one, with jitter.
-      timeout: seconds without a byte after which a connection counts as broken.
-      total: seconds that a photo may take on the wire, over all its attempts.
-      max_bytes: larger photos are failures.
-      retry_failed: whether photos are tried again whose failure an earlier run found final.
-    """
-
-    workers: int = 16
-    per_host: int = 4
-    interval: float = 0.0
-    attempts: int = 4
-    back_off: float = 1.0
-    timeout: float = 20.0
-    total: float = 120.0
-    max_bytes: int = 50_000_000
-    retry_failed: bool = False
 
 
 class FetchError(Exception):
