@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(made, tmp_path):
     code = KILLED.format(**{k: str(v) for k, v in places.items()}, out=str(tmp_path / "out"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
-        while not (done := list(folder.glob("incomplete.notes/*.parquet"))):
+        while not (done := list(folder.glob("incomplete.notes/[!.]*.parquet"))):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
