@@ -65,8 +65,14 @@ def _defaults() -> ConfigDict:
     config.fetch.interval = 0.0
     # Attempts at a photo, with growing pauses between them.
     config.fetch.attempts = 4
+    # Seconds before the second attempt; doubled before each further one.
+    config.fetch.back_off = 1.0
     # Seconds that a server may be silent.
     config.fetch.timeout = 20.0
+    # Seconds that a photo may take in all.
+    config.fetch.total = 120.0
+    # Bytes of a photo at most.
+    config.fetch.max_bytes = 50_000_000
     # Whether photos are tried again that a run before found to be gone for good.
     config.fetch.retry_failed = False
 

@@ -26,8 +26,9 @@ from input_pipeline.problems import Problems
 from input_pipeline.records import Record
 from input_pipeline.sources import open_source
 from vit_sentiment.distillation import writing
+from vit_sentiment.distillation.completing import LOST
 from vit_sentiment.distillation.tables import PhotoFiles
-from vit_sentiment.distillation.writing import LOST, Settings, write
+from vit_sentiment.distillation.writing import Settings, write
 from vit_sentiment.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -155,7 +156,7 @@ def test_what_was_killed_when_all_but_the_notes_was_done_is_tidied_up(made, tmp_
 
 def test_an_unfinished_dataset_of_other_settings_is_one_line(made, tmp_path, monkeypatch):
     parts, files, _, _ = made
-    monkeypatch.setattr(writing, "_complete", lambda *_: 1 / 0)
+    monkeypatch.setattr(writing, "complete", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write(parts, files, tmp_path, SMALL)
     with pytest.raises(UserError, match="an unfinished dataset has short_side 32, this run 40"):
@@ -178,16 +179,13 @@ def test_photos_that_are_gone_are_left_out_and_listed(made, tmp_path):
     with pytest.raises(UserError, match=r"split train: 810000000001-1\.jpg: not fetched"):
         write(parts, gone, tmp_path, SMALL)
     problems = Problems("skip")
-    counts = write(
-        parts, gone, tmp_path, SMALL, problems, card="lost {lost while writing}".format_map
-    )
+    counts = write(parts, gone, tmp_path, SMALL, problems)
     assert counts == {"train": 30, "validation": 4, "test": 4, LOST: 2}
     assert problems.rows == [
         ("split train", "810000000001-1.jpg", "not fetched"),
         ("split train", "810000000004-1.jpg", "no such file"),
     ]
     assert "no such file" in (tmp_path / DATASET / "problems.csv").read_text()
-    assert (tmp_path / DATASET / "README.md").read_text() == "lost 2"
     found = open_source(str(tmp_path), "train").index["id"].to_list()
     assert found == [name for k, name in enumerate(parts["train"]["id"]) if k not in (3, 9)]
 
@@ -201,6 +199,8 @@ def test_a_shard_of_which_nothing_is_left_is_empty(made, tmp_path):
     gone = PhotoFiles((None,) * 32 + files.paths[32:])
     with pytest.raises(UserError, match="split 'train': no usable photo"):
         write(parts, gone, tmp_path / "none", SMALL, Problems("skip"))
+    with pytest.raises(UserError, match="split 'train': no usable photo"):
+        write({"train": parts["train"][:0]}, files, tmp_path / "empty")
 
 
 def test_beam_writes_the_same_bytes(made, tmp_path):

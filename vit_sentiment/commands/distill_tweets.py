@@ -64,7 +64,7 @@ flags.adopt_module_key_flags(weight_flags)
 def main() -> None:
     config = startup.config_value(CONFIG)
     from input_pipeline.problems import Problems
-    from vit_sentiment.distillation import card, funnel_report, pipeline, settings, tweets, writing
+    from vit_sentiment.distillation import funnel_report, pipeline, settings, tweets, writing
     from vit_sentiment.reporting import manifest
     from vit_sentiment.reporting.terminal import print_table
     from vit_sentiment.runtime import files
@@ -88,7 +88,7 @@ def main() -> None:
         out,
         write,
         problems,
-        card=lambda counts: card.card({**facts, "funnel": found.funnel, "written": counts}),
+        card_facts=funnel_report.card_facts(found, config, teacher),
         beam_options=config.write.beam_options if config.write.runner == "beam" else None,
     )
     found.funnel["write"] = counts | {pipeline.LEFT: sum(map(counts.get, found.parts))}

@@ -30,7 +30,7 @@ def parse(how: str) -> Shares | None:
         shares = ()
     if len(shares) != len(CLASSES) or min(shares) < 0 or not any(shares):
         raise UserError(
-            f"balance: expected {', '.join(WAYS)}, or shares of the classes such as 1/1/2, found "
+            f"config.balance: expected {', '.join(WAYS)}, or shares of the classes such as 1/1/2, found "
             f"{how!r}"
         )
     return shares
@@ -62,7 +62,7 @@ def balance(
         return photos, {}, None
     for name, count, share in zip(CLASSES, counts, shares or (1,) * len(CLASSES), strict=True):
         if share and not count:
-            raise UserError(f"balance {how}: no photo is labelled {name}")
+            raise UserError(f"config.balance={how}: no photo is labelled {name}")
     if shares is None:
         from vit_sentiment.training.losses import class_weights  # Imports jax.
 

@@ -38,10 +38,16 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("workers", "per_host", "attempts", "max_bytes"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected at least 1, found {getattr(self, name)}")
+                raise UserError(
+                    f"config.fetch.{name}: expected at least 1, found {getattr(self, name)}"
+                )
         for name in ("timeout", "total"):
             if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"{name}: expected seconds above 0, found {getattr(self, name)}")
+                raise UserError(
+                    f"config.fetch.{name}: expected seconds above 0, found {getattr(self, name)}"
+                )
         for name in ("interval", "back_off"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name}: expected seconds from 0, found {getattr(self, name)}")
+                raise UserError(
+                    f"config.fetch.{name}: expected seconds from 0, found {getattr(self, name)}"
+                )

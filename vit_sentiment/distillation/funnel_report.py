@@ -1,16 +1,18 @@
 """What `distill` tells when it is done: the funnel on the terminal, as JSON and in a report."""
 
+import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from ml_collections import ConfigDict
 
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES
-from vit_sentiment.distillation.pipeline import LEFT, Funnel
-from vit_sentiment.reporting import figures, html
-from vit_sentiment.runtime import files
+from vit_sentiment.distillation.pipeline import LEFT, Funnel, Result
+from vit_sentiment.reporting import figures, html, manifest
+from vit_sentiment.runtime import config_fields, files
 
 FUNNEL_FILE = "funnel.json"
 REPORT_FILE = "report.html"
@@ -59,6 +61,32 @@ def write(
         html.table(("field", "value"), [(key, str(value)) for key, value in facts.items()]),
     ]
     files.write_text(folder / REPORT_FILE, html.page(f"Distilled from {name}", pieces))
+
+
+def card_facts(found: Result, config: ConfigDict, teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """What `card.card` tells of the run; the writer adds what was written."""
+    tweets = [set(rows["tweet"]) for rows in found.parts.values()]
+    here = manifest.surroundings()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "vit_sentiment": here["vit_sentiment"],
+        "commit": here["commit"],
+        "packages": {name: here["packages"][name] for name in ("jax", "numpy", "polars")},
+        "languages": [config.filter.language] if config.filter.language else [],
+        "teacher": dict(teacher),
+        "rules": {k: str(v) for k, v in config_fields.leaves(config).items() if _is_rule(k)},
+        "funnel": {
+            f"{stage}: {what}": count
+            for stage, counts in found.funnel.items()
+            for what, count in counts.items()
+        },
+        "parted_tweets": sum(map(len, tweets)) - len(set().union(*tweets)),
+    }
+
+
+def _is_rule(field: str) -> bool:
+    """Whether it says which photos are there, and under which label."""
+    return not field.startswith(("teacher.", "fetch.", "write."))
 
 
 def class_table(parts: Mapping[str, pl.DataFrame]) -> tuple[Sequence[str], list[list[Any]]]:

@@ -10,9 +10,10 @@ import polars as pl
 from input_pipeline import splits
 from input_pipeline.records import CLASSES
 from input_pipeline.sources import Source, open_source, split_names
+from vit_sentiment.distillation.completing import ORIGINS_FILE
 from vit_sentiment.distillation.tables import PhotoRecords, Photos
 from vit_sentiment.distillation.teachers import COLUMNS as PROBABILITIES
-from vit_sentiment.distillation.written_shard import ORIGINS_FILE, ROWS
+from vit_sentiment.distillation.written_shard import ROWS
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress
 

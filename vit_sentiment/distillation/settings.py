@@ -91,10 +91,6 @@ def _teacher(config: ConfigDict) -> teachers.Teacher:
 
 
 def _fetch(config: ConfigDict) -> fetch.Settings:
-    for name in ("workers", "per_host", "attempts"):
-        _at_least(config, f"fetch.{name}", 1)
-    for name in ("interval", "timeout"):
-        _at_least(config, f"fetch.{name}", 0)
     values = {name: value for name, value in config.fetch.items() if name != "enabled"}
     return fetch.Settings(**values)
 

@@ -29,7 +29,7 @@ def parse(text: str) -> tuple[float, float, float]:
         values *= len(CLASSES)
     if len(values) != len(CLASSES) or not all(0 <= value < 1 for value in values):
         raise UserError(
-            f"thresholds: expected {NONE}, a number such as 0.70, or one of each class such as "
+            f"config.thresholds: expected {NONE}, a number such as 0.70, or one of each class such as "
             f"0.70/0.90/0.90, from 0 to below 1; found {text!r}"
         )
     return tuple(values)
@@ -98,7 +98,8 @@ def label_photos(
         "tweets the teacher failed on": count(UNKNOWN, "tweets"),
     }
     for number, (name, threshold) in enumerate(zip(CLASSES, thresholds, strict=True)):
-        counts[f"{name} tweets not above {threshold:g}"] = count(_BELOW + number, "tweets")
+        if threshold:
+            counts[f"{name} tweets not above {threshold:g}"] = count(_BELOW + number, "tweets")
     for number, name in enumerate(CLASSES):
         counts[f"photos labelled {name}"] = count(number, "len")
     return joined.filter(pl.col("state").is_between(0, _BELOW - 1)).drop("state"), counts

@@ -8,25 +8,25 @@ that are missing and ends with the same bytes, as does a run with more or fewer 
 import hashlib
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from input_pipeline import dataset_files
-from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA, PROBLEMS_FILE, refuse_existing
+from input_pipeline.builder import refuse_existing
 from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from input_pipeline.problems import Problems
 from vit_sentiment.distillation import written_shard
+from vit_sentiment.distillation.completing import complete, count, list_lost, read_notes
 from vit_sentiment.distillation.runners import run_beam, run_local
 from vit_sentiment.distillation.tables import Photos
-from vit_sentiment.distillation.written_shard import NAME, ORIGINS_FILE, ROWS, Settings, Shard
+from vit_sentiment.distillation.written_shard import NAME, ROWS, Settings, Shard
 from vit_sentiment.runtime import files as file_tools
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
 
-CARD_FILE = "README.md"
 FACTS_FILE = "writing.json"
-LOST = "lost while writing"
 
 
 def write(
@@ -36,7 +36,7 @@ def write(
     settings: Settings = Settings(),  # noqa: B008 - frozen.
     problems: Problems | None = None,
     *,
-    card: Callable[[dict[str, int]], str] | None = None,
+    card_facts: Mapping[str, Any] | None = None,
     beam_options: Sequence[str] | None = None,
 ) -> dict[str, int]:
     """Writes the dataset `distilled_tweets` below `out`, or goes on with it.
@@ -46,7 +46,7 @@ def write(
       files: the photos; files that are gone meanwhile are left out.
       problems: takes what is left out; what else it lists is in the dataset's problems.csv too.
         Default: the first photo that is gone is an error.
-      card: gives the text of README.md from the counts.
+      card_facts: see `card.card`; `splits` and `writing` are added.
       beam_options: where given, Apache Beam runs the work with these options of its pipeline; the
         machines see `out` and the photos under the same paths.
 
@@ -67,10 +67,10 @@ def write(
     shards = _plan(parts, files, unfinished, notes, settings)
     if not folder.exists():
         _write_missing(shards, settings, problems, beam_options)
-        counts = _complete(parts, shards, unfinished, problems, card)
+        counts = complete(parts, shards, unfinished, problems, facts, card_facts or {})
         unfinished.rename(folder)
     else:
-        counts = _counts(parts, _read_notes(shards))
+        counts = count(parts, read_notes(shards))
     shutil.rmtree(notes)
     return counts
 
@@ -163,7 +163,7 @@ def _write_missing(
         for shard, lost in run_local(missing, settings.workers):
             tick(len(shard.rows))
             if problems.on_error == "fail":
-                _list_lost(problems, shard.split, lost)
+                list_lost(problems, shard.split, lost)
 
 
 def _is_finished(shard: Shard, problems: Problems) -> bool:
@@ -171,58 +171,3 @@ def _is_finished(shard: Shard, problems: Problems) -> bool:
         return False
     # Under this policy a run that failed at a lost photo is repeated once the photo is back.
     return problems.on_error != "fail" or not written_shard.lost(pl.read_parquet(shard.notes))
-
-
-def _list_lost(problems: Problems, split: str, lost: Sequence[tuple[str, str]]) -> None:
-    for name, problem in lost:
-        problems.add(f"split {split}", name, problem)
-
-
-def _read_notes(shards: Sequence[Shard]) -> list[pl.DataFrame]:
-    return [pl.read_parquet(shard.notes) for shard in shards]
-
-
-def _counts(parts: Mapping[str, pl.DataFrame], notes: Sequence[pl.DataFrame]) -> dict[str, int]:
-    table = pl.concat(notes)
-    written = pl.col("problem").is_null()
-    counts = dict(table.filter(written).group_by("split").len().iter_rows())
-    return {split: counts.get(split, 0) for split in parts} | {LOST: len(table.filter(~written))}
-
-
-def _complete(
-    parts: Mapping[str, pl.DataFrame],
-    shards: Sequence[Shard],
-    folder: pathlib.Path,
-    problems: Problems,
-    card: Callable[[dict[str, int]], str] | None,
-) -> dict[str, int]:
-    """Writes what stands beside the shards."""
-    notes = _read_notes(shards) or [pl.DataFrame(schema=written_shard.NOTES_SCHEMA)]
-    for shard, part in zip(shards, notes, strict=False):
-        _list_lost(problems, shard.split, written_shard.lost(part))
-    counts = _counts(parts, notes)
-    for split in parts:
-        if not counts[split]:
-            raise UserError(f"split {split!r}: no usable photo, so there is nothing to write")
-    written = [part.filter(pl.col("problem").is_null()) for part in notes]
-    table = pl.concat(written)
-    for name, columns in (
-        (INDEX_FILE, [*INDEX_SCHEMA]),
-        (ORIGINS_FILE, ["id", *written_shard.ORIGINS_SCHEMA]),
-    ):
-        with file_tools.replacing(folder / name) as temporary:
-            table.select(columns).write_parquet(temporary)
-    pairs = list(zip(shards, written, strict=True))
-    sizes = {
-        split: (
-            [len(part) for shard, part in pairs if shard.split == split],
-            sum(part["bytes"].sum() for shard, part in pairs if shard.split == split),
-        )
-        for split in parts
-    }
-    info = DistilledTweets(splits={}, data_dir=folder.parents[1]).info
-    dataset_files.write_info(info, folder, sizes)
-    problems.write(folder / PROBLEMS_FILE)
-    if card:
-        file_tools.write_text(folder / CARD_FILE, card(counts))
-    return counts

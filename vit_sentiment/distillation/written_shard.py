@@ -27,7 +27,6 @@ ROWS = {
 }
 """What is to be written, one row a photo; `number` is its row in the photos."""
 
-ORIGINS_FILE = "origins.parquet"
 ORIGINS_SCHEMA = {"tweet": pl.String, "source_sha256": pl.String}
 """Of each record: its tweet, which `group` need not name, and the file it was made from."""
 
