@@ -30,8 +30,8 @@ def parse(how: str) -> Shares | None:
         shares = ()
     if len(shares) != len(CLASSES) or min(shares) < 0 or not any(shares):
         raise UserError(
-            f"config.balance: expected {', '.join(WAYS)}, or shares of the classes such as 1/1/2, found "
-            f"{how!r}"
+            f"config.balance: expected {', '.join(WAYS)}, or shares of the classes such as 1/1/2, "
+            f"found {how!r}"
         )
     return shares
 

@@ -37,6 +37,7 @@ def card(facts: Mapping[str, Any]) -> str:
         a human label.
         `languages`: codes. `date`, `commit`, `vit_sentiment`: of the run. `teacher`, `rules`,
         `writing`, `packages`: names to values. `funnel`, `duplicates`: names to counts.
+        `parted_tweets`: how many tweets are in more than one split.
         `removals`: date, tweets and photos of each purge.
     """
     sections = [
@@ -46,7 +47,7 @@ def card(facts: Mapping[str, Any]) -> str:
         f"{', '.join(CLASSES)}, and a label. Texts are not here.",
         _how(facts),
         _counts("## From tweets to records", facts.get("funnel", {})),
-        _splits(facts["splits"]),
+        _splits(facts["splits"], facts.get("parted_tweets")),
         _counts("## Duplicates and leaks", facts.get("duplicates", {})),
         "## Known limits\n\n" + _LIMITS,
         _removals(facts.get("removals", [])),
@@ -87,13 +88,16 @@ def _counts(title: str, counts: Mapping[str, int]) -> str:
     return f"{title}\n\n{_table(('what', 'count'), counts.items())}" if counts else ""
 
 
-def _splits(splits: Mapping[str, Mapping[str, int]]) -> str:
+def _splits(splits: Mapping[str, Mapping[str, int]], parted: int | None) -> str:
     rows = [
         (name, sum(split[c] for c in CLASSES), *(split[c] for c in CLASSES), split["human_label"])
         for name, split in splits.items()
     ]
     header = ("split", "records", *CLASSES, "with a human label")
-    return f"## Splits\n\n{_table(header, rows)}\n\nNo tweet is in two of them."
+    told = {None: "", 0: "No tweet is in two of them."}.get(
+        parted, f"{parted or 0:,} tweets have photos in more than one of them."
+    )
+    return f"## Splits\n\n{_table(header, rows)}\n\n{told}".rstrip()
 
 
 def _removals(removals: Sequence[Mapping[str, Any]]) -> str:

@@ -36,18 +36,11 @@ class Settings:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("workers", "per_host", "attempts", "max_bytes"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"config.fetch.{name}: expected at least 1, found {getattr(self, name)}"
-                )
-        for name in ("timeout", "total"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(
-                    f"config.fetch.{name}: expected seconds above 0, found {getattr(self, name)}"
-                )
-        for name in ("interval", "back_off"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(
-                    f"config.fetch.{name}: expected seconds from 0, found {getattr(self, name)}"
-                )
+        for names, ok, expected in (
+            (("workers", "per_host", "attempts", "max_bytes"), lambda x: x >= 1, "at least 1"),
+            (("timeout", "total"), lambda x: 0 < x < math.inf, "seconds above 0"),
+            (("interval", "back_off"), lambda x: 0 <= x < math.inf, "seconds from 0"),
+        ):
+            for name in names:
+                if not ok(found := getattr(self, name)):
+                    raise UserError(f"config.fetch.{name}: expected {expected}, found {found}")

@@ -29,8 +29,8 @@ def parse(text: str) -> tuple[float, float, float]:
         values *= len(CLASSES)
     if len(values) != len(CLASSES) or not all(0 <= value < 1 for value in values):
         raise UserError(
-            f"config.thresholds: expected {NONE}, a number such as 0.70, or one of each class such as "
-            f"0.70/0.90/0.90, from 0 to below 1; found {text!r}"
+            f"config.thresholds: expected {NONE}, a number such as 0.70, or one of each class such "
+            f"as 0.70/0.90/0.90, from 0 to below 1; found {text!r}"
         )
     return tuple(values)
 
