@@ -95,12 +95,14 @@ def test_none_leaves_all():
     "how", ["", "largest", "1/1", "1/1/1/1", "1/-1/1", "0/0/0", "1/0/1/0", "1/x/1"]
 )
 def test_other_ways_are_one_line(how):
-    with pytest.raises(UserError, match=r"^balance: expected none, smallest, .* found '") as error:
+    with pytest.raises(
+        UserError, match=r"^config.balance: expected none, smallest, .* found '"
+    ) as error:
         balance(photos([1, 1, 1]), how, 0)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("how", ["smallest", "weighted", "1/2/1"])
 def test_a_class_without_photos_is_told(how):
-    with pytest.raises(UserError, match=f"balance {how}: no photo is labelled neutral"):
+    with pytest.raises(UserError, match=f"config.balance={how}: no photo is labelled neutral"):
         balance(photos([3, 0, 5]), how, 0)

@@ -53,13 +53,15 @@ def test_the_funnel_counts_what_was_written(distilled):
         200,
     )
     sizes = {"train": 160, "validation": 20, "test": 20}
-    assert sizes.items() <= funnel["split"].items() and sizes.items() <= funnel["write"].items()
+    assert all(sizes.items() <= funnel[stage].items() for stage in ("split", "write"))
     manifest = json.loads((distilled / "manifest.json").read_text())
     assert (manifest["teacher"], manifest["config"]["seed"]) == ("vader", 0)
     page = (distilled / "report.html").read_text()
-    assert 'aria-label="Funnel"' in page and "photos labelled neutral" in page
+    assert 'aria-label="Funnel"' in page
+    assert "photos labelled neutral" in page
     card = (distilled / "distilled_tweets" / "1.0.0" / "README.md").read_text()
-    assert "| label: photos labelled neutral |" in card and "No tweet is in two of them." in card
+    assert "| label: photos labelled neutral |" in card
+    assert "No tweet is in two of them." in card
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,11 @@ def test_unusable_rows_are_counted_and_listed(crawled):
     folder, done = crawled
     assert done["skip"].returncode == 0, done["skip"].stderr
     funnel = json.loads((folder / "skip" / "funnel.json").read_text())
-    assert funnel["read"] == {}
+    fell = {"photos listed twice": 1, "photos missing": 1, "photos without a tweet": 1}
+    assert funnel["read"] == {
+        "tweets read": 60, "photos listed": 123, "tweets listed twice": 1, **fell,
+        "photos with a text": 120, "photos left": 120,
+    }  # fmt: skip
     assert sum(funnel["write"][part] for part in PARTS) == 120
     (path,) = (folder / "skip").rglob("problems.csv")
     with open(path, newline="") as file:

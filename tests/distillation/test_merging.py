@@ -22,6 +22,7 @@ def own(tmp_path, distilled):
     table = pl.DataFrame(
         {
             "id": [f"{group}/own.jpg" for group in groups],
+            "tweet": groups,
             "group": groups,
             **dict.fromkeys(("NEG", "NEU", "POS"), np.full(3, 1 / 3, np.float32)),
             "teacher_label": pl.Series([0, 1, 2], dtype=pl.Int32),

@@ -39,7 +39,7 @@ def test_thresholds_are_read(text, thresholds):
     "text", ["", "high", "1", "0.7/0.9", "-0.1", "nan", "0.7/0.9/1.0", "0.7,0.9,0.9", "1/2/3/4"]
 )
 def test_other_thresholds_are_one_line(text):
-    with pytest.raises(UserError, match=r"^thresholds: expected none, .* found '") as error:
+    with pytest.raises(UserError, match=r"^config.thresholds: expected none, .* found '") as error:
         parse(text)
     assert "\n" not in str(error.value)
 
