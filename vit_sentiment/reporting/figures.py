@@ -158,3 +158,19 @@ def swept(points: Sequence[tuple[float, float, float | None]], field: str, metri
             axes.set_xscale("log")
         axes.set(xlabel=field, ylabel=metric)
         return _svg(figure, f"{metric} against {field}")
+
+
+def seeds(systems: Mapping[str, Sequence[float]], teacher: float) -> str:
+    """Accuracies of systems by name, a point for each seed and a line at the mean."""
+    places = range(len(systems))
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 0.9 + 0.4 * len(systems)))
+        axes.axvline(teacher, linestyle="--", color=_GREY, linewidth=1, label="teacher")
+        for place, values in zip(places, systems.values(), strict=True):
+            axes.plot(values, [place] * len(values), "o", color=_BLUE, alpha=0.7)
+            axes.plot(np.mean(values), place, "|", color=_ORANGE, markersize=18)
+        axes.set_yticks(places, list(systems))
+        axes.invert_yaxis()
+        axes.set(xlabel="accuracy")
+        axes.legend(frameon=False)
+        return _svg(figure, "Accuracy of each seed")
