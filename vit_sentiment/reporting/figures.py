@@ -170,7 +170,6 @@ def seeds(systems: Mapping[str, Sequence[float]], teacher: float) -> str:
             axes.plot(values, [place] * len(values), "o", color=_BLUE, alpha=0.7)
             axes.plot(np.mean(values), place, "|", color=_ORANGE, markersize=18)
         axes.set_yticks(places, list(systems))
-        axes.invert_yaxis()
-        axes.set(xlabel="accuracy")
+        axes.set(xlabel="accuracy", ylim=(len(systems) - 0.5, -0.5))
         axes.legend(frameon=False)
         return _svg(figure, "Accuracy of each seed")
