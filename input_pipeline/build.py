@@ -58,6 +58,19 @@ LABELS_OF = flags.DEFINE_enum(
 COUNT = flags.DEFINE_integer("count", 1000, "demo_tweets: how many.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "demo_tweets: the tweets are a function of it.")
 SIZE = flags.DEFINE_integer("size", 32, "demo_tweets: side of the photos.", lower_bound=16)
+NOISE = flags.DEFINE_float(
+    "noise",
+    0.3,
+    "demo_tweets: share of the texts whose mood is drawn at random.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+CONFUSION = flags.DEFINE_string(
+    "confusion",
+    None,
+    "demo_tweets: instead of --noise, the shares of negative/neutral/positive texts by the mood of "
+    "the face, as .59/.33/.08,.22/.49/.29,.10/.39/.51.",
+)
 SHUFFLE_TEXTS = flags.DEFINE_bool(
     "shuffle_texts", False, "demo_tweets: permute texts against photos, as a control."
 )
@@ -142,9 +155,24 @@ def _demo_tweets():
         count=COUNT.value,
         seed=SEED.value,
         size=SIZE.value,
+        noise=NOISE.value,
+        confusion=_confusion(),
         shuffle_texts=SHUFFLE_TEXTS.value,
     )
     return module.DemoTweets(config=config, data_dir=DATA_DIR.value)
+
+
+def _confusion() -> tuple[tuple[float, ...], ...]:
+    if CONFUSION.value is None:
+        return ()
+    if NOISE.present:
+        raise UserError("--noise and --confusion do not go together")
+    from input_pipeline.demo_tweets.confusion import parse
+
+    try:
+        return parse(CONFUSION.value)
+    except UserError as error:
+        raise UserError(f"--confusion: {error}") from error
 
 
 def _mvsa_single():

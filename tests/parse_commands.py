@@ -6,6 +6,8 @@ Reads {"commands": [[word, ...], ...], "flags": [name, ...]}. Writes a list of [
 for each command that does not parse and each flag that there is not.
 """
 
+import functools
+import importlib
 import json
 import os
 import runpy
@@ -17,20 +19,20 @@ from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
 
 
-def parse(argv, arguments, config):
-    """What is wrong with a command line, or None; in a child, since flags keep what they parsed."""
+def in_child(check):
+    """The text that `check` returns, or of what it raises; flags that it defines or parses are
+    the child's alone, since two commands of a verb may have flags of one name."""
     reader, writer = os.pipe()
     if child := os.fork():
         os.close(writer)
         with os.fdopen(reader) as file:
-            problem = file.read()
+            text = file.read()
         _, status = os.waitpid(child, 0)
-        return problem or (f"exit status {status}" if status else None)
+        return text or (f"exit status {status}" if status else "")
     os.close(reader)
     with os.fdopen(writer, "w") as file:
         try:
-            sys.argv = argv  # Where ml_collections looks for --config.field=value.
-            startup._parse(argv, arguments, config)
+            file.write(check())
         except UserError as error:
             file.write(str(error))
         except BaseException as error:
@@ -38,16 +40,49 @@ def parse(argv, arguments, config):
     os._exit(0)
 
 
+def command(commands, words):
+    """The words without the command's name, and what `startup.run` takes of its module."""
+    name = words[0] if words and words[0] in commands else ""
+    module = importlib.import_module(commands[name])
+    own = getattr(module, "ARGUMENTS", ()), getattr(module, "CONFIG_FILE", None)
+    return words[1 if name else 0 :], *own
+
+
+def parse(module, pick, words):
+    """Nothing, or raises what is wrong with the command line."""
+    words, arguments, config = pick(words)
+    sys.argv = [module, *words]  # Where ml_collections looks for --config.field=value.
+    startup._parse(sys.argv, arguments, config)
+    return ""
+
+
+def flags_of(pick, name):
+    pick([name])
+    return " ".join(flags.FLAGS)
+
+
 def main(module):
     asked = json.load(sys.stdin)
     started = []
-    startup.run = lambda main, doc, arguments=(), config=None: started.append((arguments, config))
+    startup.run = lambda main, doc, arguments=(), config=None: started.append(
+        ((), lambda words: (words, arguments, config))
+    )
+    startup.run_command = lambda commands, doc="": started.append(
+        (commands, functools.partial(command, commands))
+    )
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__")
-    ((arguments, config),) = started
-    problems = [(words, parse([module, *words], arguments, config)) for words in asked["commands"]]
-    found = [[" ".join(words), problem] for words, problem in problems if problem]
-    found += [[f"--{name}", "no such flag"] for name in asked["flags"] if name not in flags.FLAGS]
+    ((commands, pick),) = started
+    found = []
+    for words in asked["commands"]:
+        if problem := in_child(functools.partial(parse, module, pick, words)):
+            found.append([" ".join(words), problem])
+    known = {
+        flag
+        for name in commands or [""]
+        for flag in in_child(functools.partial(flags_of, pick, name)).split()
+    }
+    found += [[f"--{name}", "no such flag"] for name in asked["flags"] if name not in known]
     print(json.dumps(found))
 
 

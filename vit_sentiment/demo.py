@@ -8,19 +8,14 @@ texts are shuffled against the photos, so that there is nothing to learn. A stud
 completely before is not trained again.
 """
 
-import os
 import pathlib
-import shlex
-import shutil
 import statistics
-import subprocess
-import sys
 
 from absl import flags
 
 from vit_sentiment.runtime import files, startup
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.runtime.progress import say
+from vit_sentiment.studying.drawn import labelled_tweets, run_command
 
 OUT = flags.DEFINE_string("out", "runs/demo", "Folder of everything that is written.")
 SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of the tweets, the student and the data order.")
@@ -57,39 +52,17 @@ def main() -> None:
 
 def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict, pathlib.Path]:
     """Draws, labels, trains and evaluates in `out`: metrics and the path of the report."""
-    data, workdir = out / "data", out / "train"
-    labelled, results = data / "distilled", out / "evaluation"
+    workdir, results = out / "train", out / "evaluation"
     control = "--shuffle_texts" if shuffle_texts else "--noshuffle_texts"
-    funnel = labelled / "funnel.json"
-    if funnel.exists() and files.read_json(funnel)["read"]["tweets read"] != COUNT.value:
-        raise UserError(f"{out}: holds a demo of another --count; choose another --out")
-    if not funnel.exists():
-        shutil.rmtree(data, ignore_errors=True)  # What an interrupted demo left.
-        _run(
-            "input_pipeline.build",
-            "--builder=demo_tweets",
-            f"--data_dir={data}",
-            f"--count={COUNT.value}",
-            f"--seed={seed}",
-            control,
-        )
-        tweets = data / "demo_tweets"
-        _run(
-            "vit_sentiment.distill",
-            f"--tweets={tweets}",
-            f"--out={labelled}",
-            f"--config.seed={seed}",
-            "--config.duplicates.method=none",  # Drawn faces look alike, and each is drawn anew.
-            "--config.filter.min_words=0",
-        )
-    _run(
+    labelled = labelled_tweets(out / "data", COUNT.value, seed, [control])
+    run_command(
         "vit_sentiment.train",
         f"--config={CONFIG.value}",
         f"--workdir={workdir}",
         f"--config.data.train={labelled}",
         f"--config.seed={seed}",
     )
-    _run(
+    run_command(
         "vit_sentiment.evaluate",
         f"--workdir={workdir}",
         f"--data={labelled}",
@@ -98,17 +71,6 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
         "--report_images",
     )
     return files.read_json(results / "metrics.json"), results / "report.html"
-
-
-def _run(module: str, *arguments: str) -> None:
-    say("$ " + shlex.join(["python", "-m", module, *arguments]))
-    root = pathlib.Path(__file__).parents[1]
-    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], env=os.environ | {"PYTHONPATH": path}
-    )
-    if done.returncode:
-        raise UserError(f"{module} exited with code {done.returncode}; its message is above")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import cv2
+import numpy as np
 import tensorflow_datasets as tfds
 
 from input_pipeline.builder import RecordBuilder
-from input_pipeline.demo_tweets.drawing import draw_tweets
+from input_pipeline.demo_tweets.drawing import NOISE, draw_tweets
 from input_pipeline.records import CLASSES, Record, no_teacher
 
 
@@ -19,17 +20,21 @@ class DemoTweetsConfig(tfds.core.BuilderConfig):
       count: number of tweets.
       seed: the tweets are a function of it.
       size: side of the photos in pixels.
+      noise: share of the texts whose mood is drawn anew, without a look at the face.
+      confusion: instead of it, rows of P(mood of the text | mood of the face); empty: none.
       shuffle_texts: the control: texts are permuted against photos, so there is nothing to learn.
     """
 
     count: int = 1000
     seed: int = 0
     size: int = 32
+    noise: float = NOISE
+    confusion: tuple[tuple[float, ...], ...] = ()
     shuffle_texts: bool = False
 
 
 class DemoTweets(RecordBuilder):
-    """Drawn smiling, flat and frowning faces; the text of three tweets in ten is drawn at random.
+    """Drawn smiling, flat and frowning faces, whose texts name another mood now and then.
 
     `human_label` is the drawn mood; there is no teacher label until `distill` adds one.
     """
@@ -45,7 +50,12 @@ class DemoTweets(RecordBuilder):
     def records(self, split: str) -> Iterator[Record]:
         config = self.builder_config
         tweets = draw_tweets(
-            config.count, seed=config.seed, size=config.size, shuffle_texts=config.shuffle_texts
+            config.count,
+            seed=config.seed,
+            size=config.size,
+            text_noise=config.noise,
+            confusion=np.array(config.confusion) if config.confusion else None,
+            shuffle_texts=config.shuffle_texts,
         )
         for tweet in tweets:
             bgr = cv2.cvtColor(tweet.image, cv2.COLOR_RGB2BGR)

@@ -12,6 +12,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+NOISE = 0.3
+"""Share of the texts that are drawn without a look at the face, where nothing else is said."""
+
 _MOODS = 3
 _PICTURES, _TEXTS, _ORDER = range(3)
 """Streams of random numbers: what one of them draws never moves another."""
@@ -126,15 +129,23 @@ def write_text(rng: np.random.Generator, mood: int) -> str:
 
 
 def draw_tweets(
-    count: int, *, seed: int, size: int = 32, text_noise: float = 0.30, shuffle_texts: bool = False
+    count: int,
+    *,
+    seed: int,
+    size: int = 32,
+    text_noise: float = NOISE,
+    confusion: np.ndarray | None = None,
+    shuffle_texts: bool = False,
 ) -> Iterator[DemoTweet]:
     """Draws tweets 0 to `count` - 1 of a seed, moods uniform.
 
     Args:
       text_noise: share of the texts whose mood is drawn anew, without a look at the face.
+      confusion: instead of it, P(mood of the text j | mood of the face i) at [i, j], float [3, 3].
       shuffle_texts: permutes the texts over the whole set and leaves the pictures as they are. It
         is the control: nothing about a face can then be learnt from its text.
     """
+    cumulated = None if confusion is None else np.cumsum(confusion, axis=1)
     order = np.arange(count)
     if shuffle_texts:
         np.random.default_rng([seed, 0, _ORDER]).shuffle(order)
@@ -142,14 +153,18 @@ def draw_tweets(
         rng = np.random.default_rng([seed, index, _PICTURES])
         mood = int(rng.integers(_MOODS))
         image = draw_face(rng, mood, size)
-        text = _text(seed, int(order[index]), text_noise)
+        text = _text(seed, int(order[index]), text_noise, cumulated)
         yield DemoTweet(f"1{seed % 10**9:09d}{index:09d}", text, mood, image)
 
 
-def _text(seed: int, index: int, text_noise: float) -> str:
+def _text(seed: int, index: int, text_noise: float, cumulated: np.ndarray | None) -> str:
     """The text of a tweet; its face's mood is the first draw of the stream of pictures."""
     mood = int(np.random.default_rng([seed, index, _PICTURES]).integers(_MOODS))
     rng = np.random.default_rng([seed, index, _TEXTS])
-    if rng.random() < text_noise:
+    drawn = rng.random()
+    if cumulated is not None:
+        # The last sum may be a little below 1.
+        mood = min(int(np.searchsorted(cumulated[mood], drawn, side="right")), _MOODS - 1)
+    elif drawn < text_noise:
         mood = int(rng.integers(_MOODS))
     return write_text(rng, mood)

@@ -12,7 +12,8 @@ VERBS = (
     "vit_sentiment.train", "vit_sentiment.evaluate", "vit_sentiment.calibrate",
     "vit_sentiment.probe", "vit_sentiment.distill", "vit_sentiment.sweep",
     "vit_sentiment.cross_validate", "checkpoints.inspect", "checkpoints.convert",
-    "checkpoints.zoo", "input_pipeline.build",
+    "checkpoints.zoo", "input_pipeline.build", "vit_sentiment.study noise",
+    "vit_sentiment.study matrix",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
 TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
@@ -20,11 +21,12 @@ TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_prints_an_example_and_loads_nothing_heavy(verb):
+    module, *command = verb.split()
     code = (
         "import runpy, sys\n"
-        "sys.argv = ['x', '--help']\n"
+        f"sys.argv = ['x', *{command}, '--help']\n"
         "try:\n"
-        f"    runpy.run_module({verb!r}, run_name='__main__', alter_sys=True)\n"
+        f"    runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
         "except SystemExit as exit_:\n"
         "    print('code', exit_.code)\n"
         "print('loaded', *sorted({name.split('.')[0] for name in sys.modules}))\n"

@@ -175,3 +175,18 @@ def funnel(left: Mapping[str, int], unit: str) -> str:
         axes.tick_params(left=False, bottom=False, labelbottom=False)
         axes.set(xlim=(0, 1.15 * max(*counts, 1)), title=f"{unit} left after each stage")
         return _svg(figure, "Funnel")
+
+
+def seeds(systems: Mapping[str, Sequence[float]], teacher: float) -> str:
+    """Accuracies of systems by name, a point for each seed and a line at the mean."""
+    places = range(len(systems))
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 0.9 + 0.4 * len(systems)))
+        axes.axvline(teacher, linestyle="--", color=_GREY, linewidth=1, label="teacher")
+        for place, values in zip(places, systems.values(), strict=True):
+            axes.plot(values, [place] * len(values), "o", color=_BLUE, alpha=0.7)
+            axes.plot(np.mean(values), place, "|", color=_ORANGE, markersize=18)
+        axes.set_yticks(places, list(systems))
+        axes.set(xlabel="accuracy", ylim=(len(systems) - 0.5, -0.5))
+        axes.legend(frameon=False)
+        return _svg(figure, "Accuracy of each seed")
