@@ -2,7 +2,12 @@
 
 from vit_sentiment.runtime import startup
 
-COMMANDS = {"": "vit_sentiment.commands.distill_tweets"}
+COMMANDS = {
+    "": "vit_sentiment.commands.distill_tweets",
+    "ids": "vit_sentiment.commands.distill_ids",
+    "purge": "vit_sentiment.commands.distill_purge",
+    "rehydrate": "vit_sentiment.commands.distill_rehydrate",
+}
 
 if __name__ == "__main__":
     startup.run_command(COMMANDS)

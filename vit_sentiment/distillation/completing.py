@@ -11,7 +11,7 @@ from input_pipeline.builder import INDEX_FILE, INDEX_SCHEMA, PROBLEMS_FILE
 from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
-from vit_sentiment.distillation import written_shard
+from vit_sentiment.distillation import card, written_shard
 from vit_sentiment.distillation.written_shard import Shard
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
