@@ -29,7 +29,8 @@ def own_copy(parts, files, order):
     """Photos as somebody else's tweets have them, in another order."""
     rows = pl.concat(parts.values())[order]
     nothing = {name: pl.lit(None, kind) for name, kind in PHOTOS.items() if name not in rows}
-    table = rows.with_columns(**nothing, human_label=pl.lit(-1, pl.Int32)).select(PHOTOS.keys())
+    table = rows.with_columns(**nothing, human_label=pl.lit(-1, pl.Int32))
+    table = table.select(*PHOTOS, number=pl.int_range(pl.len()))
     return table, files.take(rows["number"].to_list())
 
 
@@ -64,7 +65,7 @@ def test_missing_and_changed_photos_are_told_and_the_rest_keeps_its_place(export
     (tmp_path / "other.jpg").write_bytes(files.read(0))
     paths[3], paths[10] = str(tmp_path / "other.jpg"), None
     counts = rehydrating.rehydrate(
-        table, facts, photos, PhotoFiles(tuple(paths)), tmp_path / "again"
+        table, facts, photos, PhotoFiles(pl.Series(paths)), tmp_path / "again"
     )
     assert (counts[LOST], counts[rehydrating.MISSING], counts[rehydrating.CHANGED]) == (4, 2, 1)
     folder = tmp_path / "again" / "distilled_tweets" / "1.0.0"

@@ -26,7 +26,7 @@ def make(folder, count=40, seed=0):
         rows.append((name, tweet, tweet, *probs, int(probs.argmax()), number % 4 - 1, number))
     table = pl.DataFrame(rows, ROWS, orient="row")
     cuts = {"train": slice(0, count - 8), "validation": slice(-8, -4), "test": slice(-4, None)}
-    return {split: table[part] for split, part in cuts.items()}, PhotoFiles(tuple(paths))
+    return {split: table[part] for split, part in cuts.items()}, PhotoFiles(pl.Series(paths))
 
 
 def contents(folder):

@@ -93,4 +93,4 @@ def _write(paths: list[str], data: dict[str, bytes], settings: Settings) -> None
     rows = pl.DataFrame({"id": names, "tweet": names, "group": names, "number": numbers})
     rows = rows.with_columns(pl.lit(value).alias(name) for name, value in labels.items())
     with tempfile.TemporaryDirectory() as out:
-        write({"train": rows}, PhotoFiles(tuple(paths)), out, settings)
+        write({"train": rows}, PhotoFiles(pl.Series(paths)), out, settings)

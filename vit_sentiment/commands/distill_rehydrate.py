@@ -29,10 +29,10 @@ def main(path: str) -> None:
 
 
 def _read():
-    """The photos of the tweets, schema `tables.PHOTOS`, and their files."""
+    """The photos of the tweets, schema `tables.PHOTOS` and number, and their files."""
     from input_pipeline.problems import Problems
-    from vit_sentiment.distillation.tweets import read_tweets
+    from vit_sentiment.distillation.tweets import open_photos, read_tweets
 
     # Unusable rows that the original has no record of do not matter here.
     found = read_tweets(TWEETS.value, Problems("skip"), images=IMAGES.value)
-    return found.photos, found.files
+    return found.photos, open_photos(TWEETS.value, found.photos)

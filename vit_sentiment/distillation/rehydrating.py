@@ -110,7 +110,7 @@ class _Checked:
         known = [self.numbers[n] for n in numbers if self.numbers[n] >= 0]
         place = iter(range(len(known)))
         return _Checked(
-            self.files.take(known),
+            self.files.take(known) if known else self.files,
             tuple(next(place) if self.numbers[n] >= 0 else -1 for n in numbers),
             tuple(self.hashes[n] for n in numbers),
         )
@@ -128,13 +128,13 @@ def rehydrate(
 
     Args:
       table, facts: what `read` gave.
-      photos: schema `tables.PHOTOS`; row k is of photo k of `photo_files`.
+      photos: with the columns id and number, which is the photo in `photo_files`.
 
     Returns:
       Counts of `write`, and of the photos that were missing or are other files now; they are listed
       in problems.csv.
     """
-    known = photos.select("id", place=pl.int_range(pl.len()))
+    known = photos.select("id", place="number")
     table = table.join(known, on="id", how="left", maintain_order="left")
     table = table.with_columns(pl.col("place").fill_null(-1), number=pl.int_range(pl.len()))
     checked = _Checked(
