@@ -4,6 +4,7 @@ TFDS' own writer takes a split from one generator in one process. Here shards ar
 themselves, wherever there is a core; their bytes depend on nothing but the records in them.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +53,14 @@ def from_bytes(data: bytes) -> Record:
     labels = (fields[key].int64_list.value[0] for key in ("teacher_label", "human_label"))
     probs = np.array(fields["teacher_probs"].float_list.value, np.float32)
     return Record(image, name.decode(), group.decode(), probs, *labels)
+
+
+def in_group(data: bytes, group: str) -> bytes:
+    """A stored record with that group; the same bytes where it has it already."""
+    record = from_bytes(data)
+    if record.group == group:
+        return data
+    return to_bytes(dataclasses.replace(record, group=group))
 
 
 def write_shard(path: str | os.PathLike[str], examples: Iterable[bytes]) -> None:

@@ -234,10 +234,19 @@ def choose_split(name: str, wanted: str | None, usual: str, data_dir: str = "") 
 
 def split_names(name: str, data_dir: str = "") -> list[str]:
     """The splits of a written dataset; none for a table or a folder of photos."""
-    folder = _dataset_folder(_locate(name, data_dir))
+    folder = dataset_folder(name, data_dir)
     if folder is None:
         return []
     return list(tfds.builder_from_directory(os.fspath(folder)).info.splits)
+
+
+def dataset_folder(name: str, data_dir: str = "") -> pathlib.Path | None:
+    """The folder with the files of a written dataset; None for a table or a folder of photos.
+
+    Raises:
+      UserError: nothing is there, or several datasets.
+    """
+    return _dataset_folder(_locate(name, data_dir))
 
 
 def _locate(name: str, data_dir: str) -> pathlib.Path:

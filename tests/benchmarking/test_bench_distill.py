@@ -50,16 +50,18 @@ def test_every_part_tells_what_it_measured(run, photos):
     assert float(precision[1]) >= 0.99
     assert "precision  JPEG quality 50: recall 1.000 at 3, 1.000 at 6, 1.000 at 8" in lines
     line = r"tables     6,000 tweets, 7,400 photos, (.*): .* CPU s: filter .*; (.*) photos; .* GiB"
-    found = [re.fullmatch(line, text) for text in lines[-2:]]
+    found = [re.fullmatch(line, text) for text in lines[-4:-2]]
     assert [m[1] for m in found] == ["bal", "all kept"]
     kept = [sum(int(n.replace(",", "")) for n in m[2].split(" + ")) for m in found]
     assert 500 < kept[0] < 4000 < 7000 < kept[1] <= 7400
+    line = r"writing    8 photos, short side 224, \d+ workers: .* photos/(core-)?s, .* ratio .* GiB"
+    assert all(re.fullmatch(line, text) for text in lines[-2:])
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ([], "--parts: precision needs photos, --photos=FOLDER"),
+        ([], "--parts: precision and writing need --photos=FOLDER"),
         (["--photos=no/where"], "--photos=no/where: no such folder"),
         (["--parts=hashes,speed"], "--parts: expected some of hashes,.*; found 'speed'"),
         (["--parts=precision", "--photos={}"], ".*: expected at least two different photos"),

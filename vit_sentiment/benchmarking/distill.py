@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import multiprocessing
 import resource
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -93,9 +94,25 @@ def tables(options: Options) -> Iterator[str]:
         )
 
 
+def writing(options: Options) -> Iterator[str]:
+    """Writing a dataset of smaller photos, beside bare decoding and encoding."""
+    from vit_sentiment.benchmarking.writing import PHOTOS, SHORT_SIDE
+
+    count = max(round(PHOTOS * options.scale), 8)
+    found, peak = in_own_process("writing", options.photos, count)
+    for name, unit, ratio in (("", "photos/s", "ratio"), ("_core", "photos/core-s", "core_ratio")):
+        bare, write = (statistics.median(found[f"{kind}{name}"]) for kind in ("bare", "write"))
+        yield (
+            f"writing    {found['photos']:,} photos, short side {SHORT_SIDE}, {found['workers']} "
+            f"workers: {write:,.0f} {unit}, decoding and encoding alone {bare:,.0f}, ratio "
+            f"{found[ratio]:.2f}; {peak:.2f} GiB"
+        )
+
+
 PARTS: Mapping[str, Callable[[Options], Iterator[str]]] = {
     "hashes": hashes,
     "precision": precision,
     "tables": tables,
+    "writing": writing,
 }
 """Each gives its lines as they are measured."""
