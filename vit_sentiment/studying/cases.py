@@ -20,8 +20,8 @@ from vit_sentiment.training.run import Job, train_jobs
 BASELINE = "hard"
 """What every method is compared with, and what the noise matrix is estimated with."""
 CHECKPOINT = "latest"
-"""What is evaluated. Validation on the teacher's labels of some thousand photos is off by a point
-by luck, so the best of six validations is no better than the end of the schedule."""
+"""What is evaluated. Validation on two thousand labels of the teacher is off by a point by luck;
+to choose by it was measured to be no better than the end of the schedule, see docs/noise.md."""
 MATRIX_FILE = "noise_matrix.json"
 _SECOND = "second_teacher"
 _KEPT_FILE = "agreement.npz"
