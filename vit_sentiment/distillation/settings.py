@@ -23,6 +23,8 @@ from vit_sentiment.runtime.errors import UserError
 
 _BATCH = 64
 """Photos of a forward pass."""
+_MOST_SEED = (1 << 32) - 1
+"""Of NumPy's RandomState, which scikit-learn splits with."""
 
 
 def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
@@ -43,6 +45,8 @@ def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
     _at_least(config, "teacher.max_tokens", 3)
     _at_least(config, "teacher.shard_rows", 1)
     _at_least(config, "filter.min_words", 0)
+    if not 0 <= config.seed <= _MOST_SEED:
+        raise UserError(f"config.seed: expected 0 to {_MOST_SEED}, found {config.seed}")
     balance.parse(config.balance)
     return pipeline.Settings(
         seed=config.seed,
