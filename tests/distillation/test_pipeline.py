@@ -99,22 +99,42 @@ def test_photos_that_changed_are_looked_at_again(crawl):
     assert len(ids_of(distil(crawl))) == COUNT
 
 
-def test_photos_that_failed_for_now_are_fetched_again(tmp_path):
-    ids = [f"{n:05}" for n in range(COUNT)]
-    texts = [f"{WORDS[n % 2]} {n}" for n in range(COUNT)]
+@pytest.fixture
+def table(tmp_path):
+    """A table of tweets with the URL of a photo each, its server, and how to fetch."""
     with loopback.serving() as server:
-        table = tmp_path / "tweets.csv"
-        urls = [f"{server.url}/{id_}" for id_ in ids]
-        pl.DataFrame({"id": ids, "text": texts, "images": urls}).write_csv(table)
+        path, ids = tmp_path / "tweets.csv", [f"{n:05}" for n in range(COUNT)]
+        texts, urls = (
+            [f"{WORDS[n % 2]} {n}" for n in range(COUNT)],
+            [f"{server.url}/{i}" for i in ids],
+        )
+        pl.DataFrame({"id": ids, "text": texts, "images": urls}).write_csv(path)
         server.will(loopback.Reply(status=503))
-        get = {"fetch__enabled": True, "fetch__attempts": 1}
-        with pytest.raises(UserError, match="no photo is left after the crawl filter"):
-            distil(table, **get)
-        for n, id_ in enumerate(ids):
-            server.will(loopback.Reply(encoded(n)), at=f"/{id_}")
-        found = distil(table, **get)
-        assert found.funnel["fetch"]["fetched"] == COUNT
-        assert ids_of(found) == [f"{id_}-0.jpg" for id_ in ids]
+        yield path, server, {"fetch__enabled": True, "fetch__attempts": 1}
+
+
+def serve(server, numbers):
+    for n in numbers:
+        server.will(loopback.Reply(encoded(n)), at=f"/{n:05}")
+
+
+def test_photos_that_failed_for_now_are_fetched_again(table):
+    path, server, get = table
+    with pytest.raises(UserError, match="no photo is left after the crawl filter"):
+        distil(path, **get)
+    serve(server, range(COUNT))
+    found = distil(path, **get)
+    assert found.funnel["fetch"]["fetched"] == COUNT
+    assert ids_of(found) == [f"{n:05}-0.jpg" for n in range(COUNT)]
+
+
+def test_photos_that_failed_for_now_do_not_undo_the_looks_at_the_others(table):
+    path, server, get = table
+    serve(server, range(COUNT - 1))
+    first = ids_of(distil(path, **get))
+    assert len(first) == COUNT - 1
+    serve(server, [COUNT - 1])
+    assert ids_of(distil(path, **get)) == first
 
 
 def test_tweets_that_a_table_lacks_are_not_labelled(crawl):
@@ -127,7 +147,8 @@ def test_tweets_that_a_table_lacks_are_not_labelled(crawl):
         crawl, teacher__name="table", teacher__table=str(table), thresholds="0.69/0.9/0.7"
     )
     assert found.funnel["teacher"] == {"tweets labelled": 36, "photos left": COUNT}
-    assert found.funnel["label"]["tweets without a teacher row"] == COUNT - 36
+    told = found.funnel["label"]
+    assert told["tweets without a teacher row"] == told["photos of tweets left out"] == COUNT - 36
 
 
 @pytest.mark.parametrize("seed", [-1, 1 << 32])

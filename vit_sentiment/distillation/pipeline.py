@@ -37,6 +37,8 @@ TEACHER_FOLDER = "teacher"
 
 LEFT = "photos left"
 """The last count of each stage."""
+FELL = "photos of tweets left out"
+"""Of a stage that leaves out tweets, so that its counts of photos add up."""
 
 Funnel = dict[str, dict[str, int]]
 
@@ -155,13 +157,15 @@ def _run(
     facts = {"files": input_facts.of_tweets(*named), "columns": dict(inputs.columns or {})}
     tables = stage("read", facts, read, settle.MISSING)
     texts, photos = tables["texts"], tables["photos"]
+    look = out / STAGES_FOLDER / "look"
     if settings.fetch:
         get = settings.fetch
         found = stage(
             "fetch",
             dataclasses.asdict(get),
             lambda: _fetch(photos, out / PHOTOS_FOLDER, get),
-            fetch.FOR_NOW,
+            # One photo more would undo all looks and labels: then those that came are enough.
+            "" if look.exists() else fetch.FOR_NOW,
         )
         photos, listed["fetch_failures"] = found["photos"], found["failures"]
     files = tweets.open_photos(inputs.tweets, photos)
@@ -169,14 +173,15 @@ def _run(
     def filter_crawl() -> tuple[stages.Tables, stages.Counts]:
         on_disk, missing = _on_disk(photos)
         kept_texts, kept, counts = crawl_filter.apply(texts, on_disk, settings.rules)
-        return {"texts": kept_texts, "photos": kept}, missing | counts
+        fell = {FELL: len(on_disk) - len(kept)}
+        return {"texts": kept_texts, "photos": kept}, missing | counts | fell
 
     facts = {"rules": dataclasses.asdict(settings.rules), "photos": _places(photos)}
     tables = stage("filter", facts, filter_crawl)
     texts, photos = tables["texts"], tables["photos"]
     _need(photos, "the crawl filter")
     state = input_facts.of_photos(photos)
-    looked = photo_check.check(out / STAGES_FOLDER / "look", photos, files, state)
+    looked = photo_check.check(look, photos, files, state)
     before = len(photos)
     photos = _usable(photos, looked, problems)
     funnel["look"] = {"do not decode": before - len(photos), LEFT: len(photos)}
@@ -200,7 +205,7 @@ def _run(
     def label() -> tuple[stages.Tables, stages.Counts]:
         labelled = thresholds.label(labels)
         found, counts = thresholds.label_photos(photos, labelled, settings.thresholds)
-        return {"photos": found}, counts
+        return {"photos": found}, counts | {FELL: len(photos) - len(found)}
 
     facts |= {"thresholds": settings.thresholds, "photos": state}
     photos = stage("label", facts, label)["photos"]

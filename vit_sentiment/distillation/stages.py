@@ -72,6 +72,8 @@ def run(
             return Done(tables, there["counts"], key)
     known = len(problems.rows)
     tables, counts = compute()
+    for unfinished in folder.glob(".*"):  # Of a run that was killed.
+        unfinished.unlink()
     path.unlink(missing_ok=True)  # It vouches for the tables, which are about to change.
     for name, table in tables.items():
         with files.replacing(folder / f"{name}.parquet") as temporary:
