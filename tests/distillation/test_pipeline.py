@@ -155,3 +155,15 @@ def test_tweets_that_a_table_lacks_are_not_labelled(crawl):
 def test_seeds_that_cannot_split_are_one_line(crawl, seed):
     with pytest.raises(UserError, match=f"config.seed: expected 0 to 4294967295, found {seed}"):
         distil(crawl, seed=seed)
+
+
+def test_a_teacher_table_that_is_not_there_is_told_before_the_work(crawl):
+    with pytest.raises(UserError, match=r"config\.teacher\.table: nope\.csv: no such file"):
+        distil(crawl, teacher__name="table", teacher__table="nope.csv")
+    assert not (crawl.parent / "out").exists()
+
+
+def test_photos_with_urls_alone_are_told_to_be_fetched(table):
+    path, _, _ = table
+    with pytest.raises(UserError, match=r"known by URL alone; --config\.fetch\.enabled"):
+        distil(path)

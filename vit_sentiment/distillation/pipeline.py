@@ -168,6 +168,11 @@ def _run(
             "" if look.exists() else fetch.FOR_NOW,
         )
         photos, listed["fetch_failures"] = found["photos"], found["failures"]
+    elif photos["path"].is_null().all() and photos["url"].is_not_null().all():
+        raise UserError(
+            f"{inputs.tweets}: all its photos are known by URL alone; --config.fetch.enabled "
+            "fetches them"
+        )
     files = tweets.open_photos(inputs.tweets, photos)
 
     def filter_crawl() -> tuple[stages.Tables, stages.Counts]:

@@ -1,6 +1,7 @@
 """From a config to what the stages of `distill` take, checked before any work is done."""
 
 import math
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
     teacher = config.teacher
     if (teacher.name == "table") != bool(teacher.table):
         raise UserError("config.teacher.name=table and config.teacher.table=FILE go together")
+    if teacher.table and not pathlib.Path(teacher.table).exists():
+        raise UserError(f"config.teacher.table: {teacher.table}: no such file or folder")
     _one_of(config, "split.by", ("group", "photo"))
     _one_of(config, "merge.how", ("own", "original"))
     _at_least(config, "teacher.max_tokens", 3)
