@@ -102,7 +102,7 @@ def test_a_damaged_shard_is_labelled_again(folder, capsys):
 )
 def test_shards_of_something_else_are_refused(folder, change, words):
     before = contents(folder)
-    with pytest.raises(UserError, match=rf"teacher\.json: {words}.*remove the folder"):
+    with pytest.raises(UserError, match=rf"teacher\.json: {words}.*remove {folder}"):
         label(folder, **change)
     assert contents(folder) == before
 

@@ -69,3 +69,11 @@ def test_what_fails_half_way_does_not_vouch_for_the_tables_before(stage, monkeyp
     monkeypatch.undo()
     assert stage.run().tables["photos"].equals(TABLE)
     assert stage.computed == 3
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    stage = Stage(tmp_path / "1-filter")
+    stage.folder.mkdir()
+    (stage.folder / ".photos.parquet.x.parquet").write_text("half")
+    stage.run()
+    assert sorted(path.name for path in stage.folder.iterdir()) == ["photos.parquet", "stage.json"]

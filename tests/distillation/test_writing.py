@@ -154,6 +154,16 @@ def test_what_was_killed_when_all_but_the_notes_was_done_is_tidied_up(made, tmp_
     assert written.contents(tmp_path) == written.contents(out)
 
 
+def test_what_was_killed_before_its_report_reports_when_it_goes_on(made, tmp_path):
+    parts, files, out, counts = made
+    with pytest.raises(ZeroDivisionError):
+        write(parts, files, tmp_path, SMALL, report=lambda _: 1 / 0)
+    reported = []
+    assert write(parts, files, tmp_path, SMALL, report=reported.append) == counts
+    assert reported == [counts]
+    assert written.contents(tmp_path) == written.contents(out)
+
+
 def test_an_unfinished_dataset_of_other_settings_is_one_line(made, tmp_path, monkeypatch):
     parts, files, _, _ = made
     monkeypatch.setattr(writing, "complete", lambda *_: 1 / 0)

@@ -82,7 +82,13 @@ def main() -> None:
     for name, table in found.tables.items():
         with files.replacing(out / f"{name}.parquet") as temporary:
             table.write_parquet(temporary)
-    counts = writing.write(
+
+    def report(counts: dict[str, int]) -> None:
+        found.funnel["write"] = counts | {pipeline.LEFT: sum(map(counts.get, found.parts))}
+        funnel_report.write(out, TWEETS.value, found.funnel, found.parts, problems, facts)
+        manifest.write(out, facts)
+
+    writing.write(
         found.parts,
         found.files,
         out,
@@ -90,10 +96,8 @@ def main() -> None:
         problems,
         card_facts=funnel_report.card_facts(found, config, teacher),
         beam_options=config.write.beam_options if config.write.runner == "beam" else None,
+        report=report,
     )
-    found.funnel["write"] = counts | {pipeline.LEFT: sum(map(counts.get, found.parts))}
-    funnel_report.write(out, TWEETS.value, found.funnel, found.parts, problems, facts)
-    manifest.write(out, facts)
     print_table(funnel_report.HEADER, funnel_report.rows(found.funnel))
     if found.class_weights:
         weights = ",".join(f"{weight:.4f}" for weight in found.class_weights)

@@ -25,6 +25,8 @@ from vit_sentiment.runtime.progress import Tick, progress, say
 
 _PLAIN = r"^[0-9A-Za-z_][0-9A-Za-z_.-]{0,199}$"
 """What may name a file: neither hidden nor in another folder, and not too long."""
+FOR_NOW = "failed for now"
+"""The count of photos that may come another time."""
 _PARTS = ".parts"
 _WAITING = 16
 """Photos for each worker that wait for the turn of their host, or for another attempt."""
@@ -67,7 +69,7 @@ def fetch(
         "fetched before": before,
         "fetched": int(here.sum()) - before,
         "gone for good": final,
-        "failed for now": len(failures) - final,
+        FOR_NOW: len(failures) - final,
     }
     return photos, failures, counts
 

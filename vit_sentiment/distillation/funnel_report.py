@@ -10,11 +10,10 @@ from ml_collections import ConfigDict
 
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES
-from vit_sentiment.distillation.pipeline import LEFT, Funnel, Result
+from vit_sentiment.distillation.pipeline import FUNNEL_FILE, LEFT, Funnel, Result
 from vit_sentiment.reporting import figures, html, manifest
 from vit_sentiment.runtime import config_fields, files
 
-FUNNEL_FILE = "funnel.json"
 REPORT_FILE = "report.html"
 
 HEADER = ("stage", "what", "count")

@@ -29,13 +29,18 @@ SCHEMA = {
 
 
 def check(
-    folder: str | pathlib.Path, table: pl.DataFrame, files: Photos, rows: int = ROWS
+    folder: str | pathlib.Path,
+    table: pl.DataFrame,
+    files: Photos,
+    state: str = "",
+    rows: int = ROWS,
 ) -> pl.DataFrame:
     """Looks at the photos of a table, schema `SCHEMA`, in order, with shards as in `shards`.
 
     Args:
       folder: of the shards; made if need be.
       table: with the columns id and number, which is what `files` takes.
+      state: tells whether the files changed.
 
     Raises:
       UserError: the folder has shards of other photos.
@@ -58,7 +63,8 @@ def check(
                 rows = [(id_, *row) for id_, row in zip(ids[part], found, strict=True)]
                 yield pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
-    facts = {"rows": rows, "photos": len(ids), "sha256": shards.hash_rows(zip(ids, strict=True))}
+    digest = shards.hash_rows(zip(ids, strict=True))
+    facts = {"rows": rows, "photos": len(ids), "sha256": digest, "files": state}
     shards.claim(folder, "photos.json", "photos", facts)
     return shards.fill(folder, "photos", "look at photos", "photos", ids, rows, compute)
 

@@ -15,8 +15,10 @@ from vit_sentiment.distillation import (
     crawl_filter,
     duplicates,
     fetch,
+    input_facts,
     merging,
     photo_check,
+    settle,
     shards,
     stages,
     teachers,
@@ -25,14 +27,18 @@ from vit_sentiment.distillation import (
 )
 from vit_sentiment.distillation.tables import Photos
 from vit_sentiment.distillation.written_shard import ROWS
+from vit_sentiment.runtime import files as file_tools
 from vit_sentiment.runtime.errors import UserError
 
+FUNNEL_FILE = "funnel.json"
 STAGES_FOLDER = "stages"
 PHOTOS_FOLDER = "photos"
 TEACHER_FOLDER = "teacher"
 
 LEFT = "photos left"
 """The last count of each stage."""
+FELL = "photos of tweets left out"
+"""Of a stage that leaves out tweets, so that its counts of photos add up."""
 
 Funnel = dict[str, dict[str, int]]
 
@@ -106,9 +112,21 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
       problems: takes every row that cannot be used.
 
     Raises:
-      UserError: an input cannot be read; nothing is left after a stage.
+      UserError: an input cannot be read; nothing is left after a stage. The counts of the stages
+        before are then in `FUNNEL_FILE`.
     """
     funnel: Funnel = {}
+    try:
+        return _run(inputs, settings, out, problems, funnel)
+    except UserError:
+        if funnel:
+            file_tools.write_json(out / FUNNEL_FILE, funnel)
+        raise
+
+
+def _run(
+    inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problems, funnel: Funnel
+) -> Result:
     listed: dict[str, pl.DataFrame] = {}
     key = ""
 
@@ -116,10 +134,11 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
         name: str,
         facts: Mapping[str, Any],
         compute: Callable[[], tuple[stages.Tables, stages.Counts]],
+        passing: str = "",
     ) -> stages.Tables:
         nonlocal key
         folder = out / STAGES_FOLDER / f"{len(funnel) + 1}-{name}"
-        done = stages.run(folder, facts, key, problems, compute)
+        done = stages.run(folder, facts, key, problems, compute, passing)
         key = done.key
         funnel[name] = done.counts | {LEFT: len(done.tables["photos"])}
         return done.tables
@@ -134,25 +153,40 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
         )
         return {"texts": found.texts, "photos": found.photos}, found.counts
 
-    tables = stage("read", _input_facts(inputs), read)
+    named = inputs.tweets, inputs.images, inputs.human_labels
+    facts = {"files": input_facts.of_tweets(*named), "columns": dict(inputs.columns or {})}
+    tables = stage("read", facts, read, settle.MISSING)
     texts, photos = tables["texts"], tables["photos"]
+    look = out / STAGES_FOLDER / "look"
     if settings.fetch:
         get = settings.fetch
         found = stage(
-            "fetch", dataclasses.asdict(get), lambda: _fetch(photos, out / PHOTOS_FOLDER, get)
+            "fetch",
+            dataclasses.asdict(get),
+            lambda: _fetch(photos, out / PHOTOS_FOLDER, get),
+            # One photo more would undo all looks and labels: then those that came are enough.
+            "" if look.exists() else fetch.FOR_NOW,
         )
         photos, listed["fetch_failures"] = found["photos"], found["failures"]
+    elif photos["path"].is_null().all() and photos["url"].is_not_null().all():
+        raise UserError(
+            f"{inputs.tweets}: all its photos are known by URL alone; --config.fetch.enabled "
+            "fetches them"
+        )
     files = tweets.open_photos(inputs.tweets, photos)
 
     def filter_crawl() -> tuple[stages.Tables, stages.Counts]:
         on_disk, missing = _on_disk(photos)
         kept_texts, kept, counts = crawl_filter.apply(texts, on_disk, settings.rules)
-        return {"texts": kept_texts, "photos": kept}, missing | counts
+        fell = {FELL: len(on_disk) - len(kept)}
+        return {"texts": kept_texts, "photos": kept}, missing | counts | fell
 
-    tables = stage("filter", dataclasses.asdict(settings.rules), filter_crawl)
+    facts = {"rules": dataclasses.asdict(settings.rules), "photos": _places(photos)}
+    tables = stage("filter", facts, filter_crawl)
     texts, photos = tables["texts"], tables["photos"]
     _need(photos, "the crawl filter")
-    looked = photo_check.check(out / STAGES_FOLDER / "look", photos, files)
+    state = input_facts.of_photos(photos)
+    looked = photo_check.check(look, photos, files, state)
     before = len(photos)
     photos = _usable(photos, looked, problems)
     funnel["look"] = {"do not decode": before - len(photos), LEFT: len(photos)}
@@ -160,7 +194,7 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
     texts = texts.filter(pl.col("tweet").is_in(photos["tweet"].unique().implode()))
     if settings.teacher is None:
         labels = teachers.look_up(settings.teacher_table, texts["tweet"].to_list(), problems)
-        facts = {"table": _stat(settings.teacher_table)}
+        facts = {"table": input_facts.of_file(settings.teacher_table)}
     else:
         ids = texts["tweet"].to_list()
         probs = shards.label(
@@ -170,15 +204,16 @@ def run(inputs: Inputs, settings: Settings, out: pathlib.Path, problems: Problem
             settings.teacher,
             settings.shard_rows,
         )
-        labels, facts = teachers.to_table(ids, probs), settings.teacher.facts
-    funnel["teacher"] = {"tweets labelled": len(texts), LEFT: len(photos)}
+        labels, facts = teachers.to_table(ids, probs), dict(settings.teacher.facts)
+    funnel["teacher"] = {"tweets labelled": len(labels), LEFT: len(photos)}
 
     def label() -> tuple[stages.Tables, stages.Counts]:
         labelled = thresholds.label(labels)
         found, counts = thresholds.label_photos(photos, labelled, settings.thresholds)
-        return {"photos": found}, counts
+        return {"photos": found}, counts | {FELL: len(photos) - len(found)}
 
-    photos = stage("label", {**facts, "thresholds": settings.thresholds}, label)["photos"]
+    facts |= {"thresholds": settings.thresholds, "photos": state}
+    photos = stage("label", facts, label)["photos"]
     _need(photos, "the teacher's thresholds")
 
     def remove() -> tuple[stages.Tables, stages.Counts]:
@@ -209,6 +244,11 @@ def _fetch(
 ) -> tuple[stages.Tables, stages.Counts]:
     found, failures, counts = fetch.fetch(photos, folder, settings)
     return {"photos": found, "failures": failures}, counts
+
+
+def _places(photos: pl.DataFrame) -> str:
+    """sha256 of where the photos are, which a fetch or a look for missing ones may change."""
+    return shards.hash_rows(photos.select("id", "path").iter_rows())
 
 
 def _on_disk(photos: pl.DataFrame) -> tuple[pl.DataFrame, stages.Counts]:
@@ -250,17 +290,3 @@ def _parts(photos: pl.DataFrame, label: str, settings: Settings) -> dict[str, pl
 def _need(photos: pl.DataFrame, stage: str) -> None:
     if not len(photos):
         raise UserError(f"no photo is left after {stage}; funnel.json says where they went")
-
-
-def _input_facts(inputs: Inputs) -> dict[str, Any]:
-    paths = (inputs.tweets, inputs.images, inputs.human_labels)
-    facts = {path: _stat(path) for path in paths if path}
-    return {"files": facts, "columns": dict(inputs.columns or {})}
-
-
-def _stat(path: str) -> list[list[Any]]:
-    """Name, size and time of change of a file, or of the files in a folder."""
-    top = pathlib.Path(path)
-    found = sorted(top.iterdir()) if top.is_dir() else [top]
-    stats = ((file.name, file.stat()) for file in found if file.is_file())
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]

@@ -1,6 +1,7 @@
 """From a config to what the stages of `distill` take, checked before any work is done."""
 
 import math
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from vit_sentiment.runtime.errors import UserError
 
 _BATCH = 64
 """Photos of a forward pass."""
+_MOST_SEED = (1 << 32) - 1
+"""Of NumPy's RandomState, which scikit-learn splits with."""
 
 
 def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
@@ -38,11 +41,15 @@ def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
     teacher = config.teacher
     if (teacher.name == "table") != bool(teacher.table):
         raise UserError("config.teacher.name=table and config.teacher.table=FILE go together")
+    if teacher.table and not pathlib.Path(teacher.table).exists():
+        raise UserError(f"config.teacher.table: {teacher.table}: no such file or folder")
     _one_of(config, "split.by", ("group", "photo"))
     _one_of(config, "merge.how", ("own", "original"))
     _at_least(config, "teacher.max_tokens", 3)
     _at_least(config, "teacher.shard_rows", 1)
     _at_least(config, "filter.min_words", 0)
+    if not 0 <= config.seed <= _MOST_SEED:
+        raise UserError(f"config.seed: expected 0 to {_MOST_SEED}, found {config.seed}")
     balance.parse(config.balance)
     return pipeline.Settings(
         seed=config.seed,

@@ -10,6 +10,9 @@ from vit_sentiment.distillation import photo_paths
 from vit_sentiment.distillation.listing import Listed, Lost, Rows, human_label
 from vit_sentiment.runtime.errors import UserError
 
+MISSING = "photos missing"
+"""The count of photos that may be there another time."""
+
 ROUNDED = r"^[+-]?(\d+\.\d*([eE][+-]?\d+)?|\d+[eE][+-]\d+)$|^(nan|NaN|[+-]?inf(inity)?)$"
 """An id that went through a float: it lost digits. Hexadecimal ids such as 12e5 are none."""
 
@@ -95,7 +98,7 @@ def locate(
     there = photo_paths.exist(photos["path"])
     photos = photos.with_columns(path=pl.when(there).then("path"))
     missing = pl.col("path").is_null() & pl.col("url").is_null()
-    _lose(photos.filter(missing), "id", "photos missing", "no such file", lost)
+    _lose(photos.filter(missing), "id", MISSING, "no such file", lost)
     return photos.filter(~missing)
 
 

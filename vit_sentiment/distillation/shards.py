@@ -124,12 +124,12 @@ def claim(folder: str | pathlib.Path, manifest: str, name: str, facts: Mapping[s
         if there.get(key) != facts.get(key):
             raise UserError(
                 f"{path}: its shards have {key} {there.get(key)!r}, this run "
-                f"{facts.get(key)!r}; remove the folder or choose another --out"
+                f"{facts.get(key)!r}; remove {folder} or choose another --out"
             )
 
 
-def hash_rows(rows: Iterable[Sequence[str]]) -> str:
-    """sha256 of texts, row by row."""
+def hash_rows(rows: Iterable[Sequence[str | int | None]]) -> str:
+    """sha256 of rows of texts and numbers, row by row."""
     digest = hashlib.sha256()
     for row in rows:
         # JSON tells where one text ends, and holds what is not UTF-8.

@@ -44,6 +44,7 @@ def run(
     before: str,
     problems: Problems,
     compute: Callable[[], tuple[Tables, Counts]],
+    passing: str = "",
 ) -> Done:
     """What a stage finds: from its folder if that was made from the same, else computed.
 
@@ -52,11 +53,14 @@ def run(
       facts: JSON values that the result depends on.
       before: the key of the stage before.
       problems: takes the rows that the stage could not use.
+      passing: a count of what may be there another time, such as photos that are missing; where it
+        is not zero the stage is computed again.
     """
     text = json.dumps([vit_sentiment.__version__, folder.name, dict(facts), before], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     path = folder / FILE
-    if path.exists() and (there := files.read_json(path))["key"] == key:
+    there = files.read_json(path) if path.exists() else {}
+    if there.get("key") == key and not there["counts"].get(passing):
         try:
             tables = {name: pl.read_parquet(folder / f"{name}.parquet") for name in there["tables"]}
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -68,6 +72,8 @@ def run(
             return Done(tables, there["counts"], key)
     known = len(problems.rows)
     tables, counts = compute()
+    for unfinished in folder.glob(".*"):  # Of a run that was killed.
+        unfinished.unlink()
     path.unlink(missing_ok=True)  # It vouches for the tables, which are about to change.
     for name, table in tables.items():
         with files.replacing(folder / f"{name}.parquet") as temporary:

@@ -75,7 +75,7 @@ def read_tweets(
     if not path.exists():
         raise UserError(f"{tweets}: no such file, folder or dataset")
     lost = Lost(problems)
-    files = _tweet_files(path)
+    files = tweet_files(path)
     if not files:
         if images or columns:
             raise UserError(f"{tweets}: a dataset; --images and --columns are of other tweets")
@@ -128,7 +128,7 @@ def _first(problems: Problems) -> str:
     return f"; the first problem: {': '.join(filter(None, problems.rows[0]))}"
 
 
-def _tweet_files(path: pathlib.Path) -> list[pathlib.Path]:
+def tweet_files(path: pathlib.Path) -> list[pathlib.Path]:
     """The files to read, in order; none where it is a dataset."""
     if not path.is_dir():
         return [path]

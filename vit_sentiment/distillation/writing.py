@@ -8,7 +8,7 @@ that are missing and ends with the same bytes, as does a run with more or fewer 
 import hashlib
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -38,6 +38,7 @@ def write(
     *,
     card_facts: Mapping[str, Any] | None = None,
     beam_options: Sequence[str] | None = None,
+    report: Callable[[dict[str, int]], None] | None = None,
 ) -> dict[str, int]:
     """Writes the dataset `distilled_tweets` below `out`, or goes on with it.
 
@@ -49,6 +50,8 @@ def write(
       card_facts: see `card.card`; `splits` and `writing` are added.
       beam_options: where given, Apache Beam runs the work with these options of its pipeline; the
         machines see `out` and the photos under the same paths.
+      report: called with what is returned once the dataset is complete; a run that was killed
+        before it was done is gone on with.
 
     Returns:
       Records of each split, and how many photos were lost since they were listed.
@@ -70,7 +73,12 @@ def write(
         counts = complete(parts, shards, unfinished, problems, facts, card_facts or {})
         unfinished.rename(folder)
     else:
-        counts = count(parts, read_notes(shards))
+        found = read_notes(shards)
+        counts = count(parts, found)
+        for shard, part in zip(shards, found, strict=True):
+            list_lost(problems, shard.split, written_shard.lost(part))
+    if report:
+        report(counts)
     shutil.rmtree(notes)
     return counts
 
