@@ -40,6 +40,11 @@ def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
         raise UserError("config.teacher.name=table and config.teacher.table=FILE go together")
     _one_of(config, "split.by", ("group", "photo"))
     _one_of(config, "merge.how", ("own", "original"))
+    if config.merge.how == "original" and not config.merge.sources:
+        raise UserError(
+            "config.merge.how=original, as in configs/distill.py:merged, has nothing to add: give "
+            "the folders of datasets, --config.merge.sources='(\"FOLDER\",)'"
+        )
     _at_least(config, "teacher.max_tokens", 3)
     _at_least(config, "teacher.shard_rows", 1)
     _at_least(config, "filter.min_words", 0)
