@@ -41,6 +41,8 @@ def out(tmp_path):
     (out / "stages").mkdir()
     stage = pl.concat([rows.select("id", "tweet", "group"), pl.DataFrame(fallen)])
     stage.write_parquet(out / "stages" / "table.parquet")
+    unused = [[where, name, "no text"] for where, name in (("t:2", FIRST), ("t:3", SECOND))]
+    (out / "stages" / "stage.json").write_text(json.dumps({"key": "0", "problems": unused}))
     names = [f"{FIRST}-0.jpg", f"{SECOND}-1.jpg", f"{THIRD}-0.jpg", "elsewhere.jpg"]
     duplicates = {
         "id": names,
@@ -85,8 +87,8 @@ def test_nothing_of_the_tweets_is_left_and_the_rest_is_as_it_was(out):
         "groups renamed": 1,
         "photo files beside it": 2,
         # Two tweets of the teacher; four photos, the one that fell and two renamed; all of
-        # the duplicates, of which one is left with other names.
-        "rows of tables beside it": 2 + 7 + 4,
+        # the duplicates, of which one is left with other names; a problem of a stage.
+        "rows of tables beside it": 2 + 7 + 4 + 1,
     }
     assert traces(out, [FIRST, THIRD, "elsewhere.jpg"], photos) == []
     after = written.contents(out)
@@ -102,6 +104,8 @@ def test_nothing_of_the_tweets_is_left_and_the_rest_is_as_it_was(out):
         )
         np.testing.assert_array_equal(one.teacher_probs, other.teacher_probs)
         assert one.group == (SECOND if one.id.startswith(SECOND) else other.group)
+    stage = json.loads((out / "stages" / "stage.json").read_text())
+    assert stage == {"key": "0", "problems": [["t:3", SECOND, "no text"]]}
     touched = ("train.array_record-00000-of-00004", "train.array_record-00001-of-00004")
     untouched = [n for n in before if ".array_record" in n and not n.endswith(touched)]
     assert len(untouched) == 4
