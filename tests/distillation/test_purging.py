@@ -205,7 +205,7 @@ def test_a_page_that_names_a_tweet_is_told(out):
 
 
 def test_the_command(out, tmp_path, run):
-    (tmp_path / "ids.txt").write_text(f"{FIRST}\n{THIRD}\n")
+    (tmp_path / "ids.txt").write_text(f"{FIRST}\n{THIRD}\n", encoding="utf-8-sig")
     done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.txt'}")
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -218,6 +218,11 @@ def test_mistakes_are_one_line(out, tmp_path, run):
     done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.csv'}")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("no column 'tweet' or 'id'; found: name")
+    (tmp_path / "ids.txt").write_bytes(b"\xff\xfe1\n")
+    done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.txt'}")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "ids.txt: expected a text file in UTF-8" in line
     done = run("vit_sentiment.distill", "purge", tmp_path / "photos", "--ids=x")
     assert (done.returncode, done.stderr) == (1, "error: x: no such file\n")
     with pytest.raises(UserError, match=r"not a dataset that distill wrote"):

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from input_pipeline import dataset_files
 from input_pipeline.builder import INDEX_FILE, PROBLEMS_FILE
 from vit_sentiment.distillation import card, purged_tables
-from vit_sentiment.distillation.completing import ORIGINS_FILE, class_counts
+from vit_sentiment.distillation.completing import ORIGINS_FILE, written_facts
 from vit_sentiment.distillation.purged_tables import Purge
 from vit_sentiment.runtime import files
 
@@ -58,9 +58,9 @@ def rewrite(
     if (new / PROBLEMS_FILE).exists():
         purged_tables.clean(folder / PROBLEMS_FILE, new / PROBLEMS_FILE, wanted)
     facts = files.read_json(folder / card.FACTS_FILE)
-    counted = class_counts(index.filter(~gone), info.splits)
+    counted = written_facts(index.filter(~gone), info.splits)
     removals = [*facts.get("removals", []), removal]
-    card.write(new, {**facts, "splits": counted, "removals": removals})
+    card.write(new, {**facts, **counted, "removals": removals})
     return new
 
 

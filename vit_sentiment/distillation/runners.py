@@ -24,19 +24,26 @@ def run_local(shards: Sequence[Shard], workers: int) -> Iterator[tuple[Shard, Lo
             pool.shutdown(cancel_futures=True)
 
 
+def require_beam() -> None:
+    """Raises UserError if Apache Beam is not installed."""
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "Apache Beam is not installed; pip install -r requirements-beam.txt"
+        ) from error
+
+
 def run_beam(shards: Sequence[Shard], options: list[str]) -> None:
     """Runs `write_shard` on each shard, in a Beam pipeline with these options.
 
     Raises:
       UserError: Apache Beam is not installed.
     """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise UserError(
-            "Apache Beam is not installed; pip install -r requirements-beam.txt"
-        ) from error
+    require_beam()
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         (
             pipeline
