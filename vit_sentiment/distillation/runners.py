@@ -38,13 +38,18 @@ def run_beam(shards: Sequence[Shard], options: list[str]) -> None:
     """Runs `write_shard` on each shard, in a Beam pipeline with these options.
 
     Raises:
-      UserError: Apache Beam is not installed.
+      UserError: Apache Beam is not installed, or does not take the options.
     """
     require_beam()
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(options))
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise UserError(f"config.write.beam_options={options}: {text}") from error
+    with pipeline:
         (
             pipeline
             | "shards" >> beam.Create(shards)
