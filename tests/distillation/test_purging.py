@@ -121,6 +121,8 @@ def test_counts_card_and_tables_agree_afterwards(out):
     size = sum(len(example) for path in train for example in dataset_files.read_shard(path))
     assert int(info["splits"][0]["numBytes"]) == size
     assert info["splits"][1:] == before["splits"][1:]
+    assert info.keys() == before.keys()
+    assert not (out / DATASET / "metadata.json").exists()
     index = pl.read_parquet(out / DATASET / "records.parquet")
     origins = pl.read_parquet(out / DATASET / "origins.parquet")
     assert index["id"].to_list() == origins["id"].to_list()
