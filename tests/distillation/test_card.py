@@ -3,10 +3,12 @@
 import json
 import re
 
+import polars as pl
 import written
 import yaml
 
 from input_pipeline.sources import open_source
+from vit_sentiment.distillation import purging
 from vit_sentiment.distillation.card import card
 from vit_sentiment.distillation.writing import Settings, write
 
@@ -66,3 +68,14 @@ def test_a_written_dataset_has_its_own_counts_on_the_card(tmp_path):
     assert "| tweets | 11 |" in text
     assert "| writing: short_side | 24 |" in text
     assert card(json.loads((folder / "card.json").read_text())) == text
+
+
+def test_a_tweet_in_three_parts_is_one_and_is_none_after_its_purge(tmp_path):
+    parts, files = written.make(tmp_path / "photos", 20)
+    parted = {k: rows.with_columns(tweet=pl.lit("810000000099")) for k, rows in parts.items()}
+    parts = {k: pl.concat([parted[k][:1], parts[k][2:]]) for k in parts}
+    write(parts, files, tmp_path)
+    folder = tmp_path / "distilled_tweets" / "1.0.0"
+    assert "1 tweets have photos in more than one" in (folder / "README.md").read_text()
+    purging.purge(folder, ["810000000099"], "2026-11-24", False)
+    assert "No tweet is in two of them." in (folder / "README.md").read_text()

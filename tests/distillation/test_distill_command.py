@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,10 @@ import pytest
 import tiny
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from configs import distill
 from input_pipeline.sources import open_source
+from vit_sentiment.distillation import settings
+from vit_sentiment.runtime.errors import UserError
 
 PARTS = ("train", "validation", "test")
 
@@ -140,3 +144,26 @@ def test_the_first_unusable_row_fails_in_one_line_when_asked_to(crawled):
     assert line.startswith("error: ")
     assert "raw_tweets_text.csv:62: 0: tweet listed twice" in line
     assert not (folder / "fail").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("seed", -1, "config.seed: expected 0 to 4294967295, found -1"),
+        ("leaks.of", (5,), r"config.leaks.of: expected texts as in \('A', 'B'\), found \(5,\)"),
+        ("merge.sources", (5,), "config.merge.sources: expected texts"),
+    ],
+)
+def test_values_without_sense_are_told_before_the_work(field, value, told):
+    config = distill.get_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=told):
+        settings.stages(config, {})
+
+
+def test_beam_that_is_missing_is_told_before_the_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    config = distill.get_config()
+    config.write.runner = "beam"
+    with pytest.raises(UserError, match=r"pip install -r requirements-beam\.txt"):
+        settings.write(config)

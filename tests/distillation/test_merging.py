@@ -61,6 +61,16 @@ def test_what_a_dataset_holds_out_is_not_trained_on(own, distilled):
                 assert photos.read(row["number"]) == files.read(list(table["id"]).index(row["id"]))
 
 
+def test_a_tweet_that_is_held_out_is_known_by_any_name_of_its_group(own, distilled):
+    table, files = own
+    group = pl.Series(["new-1", "new-2", "new-2"])
+    merged, _ = merging.add(
+        {"train": table.with_columns(group=group)}, files, merging.open_all([str(distilled)])
+    )
+    assert [row for row in merged["train"]["id"] if row.startswith("new")] == ["new-1/own.jpg"]
+    assert len(merged["test"]) == 22
+
+
 def test_thrown_together_a_photo_is_there_once(own, distilled):
     table, files = own
     sources = merging.open_all([str(distilled)])
@@ -85,3 +95,15 @@ def test_only_labelled_datasets_with_our_splits_are_added(tweets, tmp_path):
         merging.open_all([str(tweets)])
     with pytest.raises(UserError, match="nowhere: no such dataset"):
         merging.open_all([str(pathlib.Path(tmp_path / "nowhere"))])
+
+
+def test_the_merged_set_needs_something_to_merge(tmp_path, run):
+    done = run(
+        "vit_sentiment.distill",
+        "--config=configs/distill.py:merged",
+        f"--tweets={tmp_path}",
+        f"--out={tmp_path / 'out'}",
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "give the folders of datasets, --config.merge.sources=" in line

@@ -41,6 +41,8 @@ def out(tmp_path):
     (out / "stages").mkdir()
     stage = pl.concat([rows.select("id", "tweet", "group"), pl.DataFrame(fallen)])
     stage.write_parquet(out / "stages" / "table.parquet")
+    unused = [[where, name, "no text"] for where, name in (("t:2", FIRST), ("t:3", SECOND))]
+    (out / "stages" / "stage.json").write_text(json.dumps({"key": "0", "problems": unused}))
     names = [f"{FIRST}-0.jpg", f"{SECOND}-1.jpg", f"{THIRD}-0.jpg", "elsewhere.jpg"]
     duplicates = {
         "id": names,
@@ -85,8 +87,8 @@ def test_nothing_of_the_tweets_is_left_and_the_rest_is_as_it_was(out):
         "groups renamed": 1,
         "photo files beside it": 2,
         # Two tweets of the teacher; four photos, the one that fell and two renamed; all of
-        # the duplicates, of which one is left with other names.
-        "rows of tables beside it": 2 + 7 + 4,
+        # the duplicates, of which one is left with other names; a problem of a stage.
+        "rows of tables beside it": 2 + 7 + 4 + 1,
     }
     assert traces(out, [FIRST, THIRD, "elsewhere.jpg"], photos) == []
     after = written.contents(out)
@@ -102,6 +104,8 @@ def test_nothing_of_the_tweets_is_left_and_the_rest_is_as_it_was(out):
         )
         np.testing.assert_array_equal(one.teacher_probs, other.teacher_probs)
         assert one.group == (SECOND if one.id.startswith(SECOND) else other.group)
+    stage = json.loads((out / "stages" / "stage.json").read_text())
+    assert stage == {"key": "0", "problems": [["t:3", SECOND, "no text"]]}
     touched = ("train.array_record-00000-of-00004", "train.array_record-00001-of-00004")
     untouched = [n for n in before if ".array_record" in n and not n.endswith(touched)]
     assert len(untouched) == 4
@@ -117,6 +121,8 @@ def test_counts_card_and_tables_agree_afterwards(out):
     size = sum(len(example) for path in train for example in dataset_files.read_shard(path))
     assert int(info["splits"][0]["numBytes"]) == size
     assert info["splits"][1:] == before["splits"][1:]
+    assert info.keys() == before.keys()
+    assert not (out / DATASET / "metadata.json").exists()
     index = pl.read_parquet(out / DATASET / "records.parquet")
     origins = pl.read_parquet(out / DATASET / "origins.parquet")
     assert index["id"].to_list() == origins["id"].to_list()
@@ -201,7 +207,7 @@ def test_a_page_that_names_a_tweet_is_told(out):
 
 
 def test_the_command(out, tmp_path, run):
-    (tmp_path / "ids.txt").write_text(f"{FIRST}\n{THIRD}\n")
+    (tmp_path / "ids.txt").write_text(f"{FIRST}\n{THIRD}\n", encoding="utf-8-sig")
     done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.txt'}")
     assert done.returncode == 0, done.stderr
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -214,6 +220,11 @@ def test_mistakes_are_one_line(out, tmp_path, run):
     done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.csv'}")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("no column 'tweet' or 'id'; found: name")
+    (tmp_path / "ids.txt").write_bytes(b"\xff\xfe1\n")
+    done = run("vit_sentiment.distill", "purge", out, f"--ids={tmp_path / 'ids.txt'}")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "ids.txt: expected a text file in UTF-8" in line
     done = run("vit_sentiment.distill", "purge", tmp_path / "photos", "--ids=x")
     assert (done.returncode, done.stderr) == (1, "error: x: no such file\n")
     with pytest.raises(UserError, match=r"not a dataset that distill wrote"):

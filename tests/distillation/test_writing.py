@@ -221,6 +221,13 @@ def test_beam_writes_the_same_bytes(made, tmp_path):
     assert written.contents(tmp_path) == written.contents(out)
 
 
+def test_options_that_beam_does_not_take_are_told_in_one_line(made, tmp_path):
+    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+    parts, files = made
+    with pytest.raises(UserError, match=r"config\.write\.beam_options=.*Foo"):
+        write(parts, files, tmp_path, SMALL, beam_options=["--runner=Foo"])
+
+
 def test_beam_that_is_missing_is_told_in_one_line(made, tmp_path, monkeypatch):
     parts, files, _, _ = made
     monkeypatch.setitem(sys.modules, "apache_beam", None)

@@ -48,7 +48,10 @@ def _read_ids(path: pathlib.Path) -> list[str]:
             raise UserError(f"{path}: no column 'tweet' or 'id'; found: {', '.join(rows[0])}")
         ids = [row[columns[0]] for row in rows]
     else:
-        ids = path.read_text(encoding="utf-8").split()
+        try:
+            ids = path.read_text(encoding="utf-8-sig").split()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: expected a text file in UTF-8; {error}") from error
     ids = [name for name in ids if name]
     if not ids:
         raise UserError(f"{path}: no ids in it")

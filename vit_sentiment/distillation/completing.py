@@ -57,7 +57,7 @@ def complete(
     dataset_files.write_info(info, folder, sizes)
     problems.write(folder / PROBLEMS_FILE)
     made = {key: facts[key] for key in ("short_side", "quality", "shard_photos")}
-    card.write(folder, {**card_facts, "writing": made, "splits": class_counts(table, parts)})
+    card.write(folder, {**card_facts, "writing": made, **written_facts(table, parts)})
     return counts
 
 
@@ -78,6 +78,16 @@ def list_lost(problems: Problems, split: str, lost: Sequence[tuple[str, str]]) -
     """Adds photos that were lost to the problems."""
     for name, problem in lost:
         problems.add(f"split {split}", name, problem)
+
+
+def written_facts(index: pl.DataFrame, splits: Iterable[str]) -> dict[str, Any]:
+    """What the card tells of the records.
+
+    Args:
+      index: with the columns of `INDEX_FILE` and the column tweet.
+    """
+    several = index.group_by("tweet").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
+    return {"splits": class_counts(index, splits), "parted_tweets": len(several)}
 
 
 def class_counts(index: pl.DataFrame, splits: Iterable[str]) -> dict[str, dict[str, int]]:

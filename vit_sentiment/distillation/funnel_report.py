@@ -64,7 +64,6 @@ def write(
 
 def card_facts(found: Result, config: ConfigDict, teacher: Mapping[str, Any]) -> dict[str, Any]:
     """What `card.card` tells of the run; the writer adds what was written."""
-    tweets = [set(rows["tweet"]) for rows in found.parts.values()]
     here = manifest.surroundings()
     return {
         "date": datetime.date.today().isoformat(),
@@ -79,7 +78,6 @@ def card_facts(found: Result, config: ConfigDict, teacher: Mapping[str, Any]) ->
             for stage, counts in found.funnel.items()
             for what, count in counts.items()
         },
-        "parted_tweets": sum(map(len, tweets)) - len(set().union(*tweets)),
     }
 
 

@@ -51,14 +51,7 @@ def find_leaks(hashes: Hashes, sources: Sequence[Source], distance: int) -> pl.D
     One row a photo, with the nearest photo of the sources, of equally near ones the first; `row`
     is the photo's number. Flat photos only match identical files.
     """
-    found = [_hash_source(source) for source in sources]
-    theirs = Hashes(
-        *(
-            np.concatenate([getattr(part, name) for part in found])
-            for name in ("values", "digests", "variance")
-        )
-    )
-    row, other, apart = _nearest(hashes, theirs, distance)
+    row, other, apart = nearest(hashes, hash_sources(sources), distance)
     index = pl.concat(
         [
             source.index.select(
@@ -69,6 +62,13 @@ def find_leaks(hashes: Hashes, sources: Sequence[Source], distance: int) -> pl.D
     )
     leaks = index[other].with_columns(row=pl.Series(row), distance=pl.Series(apart))
     return leaks.select(*SCHEMA).cast(SCHEMA)
+
+
+def hash_sources(sources: Sequence[Source]) -> Hashes:
+    """Hashes of all photos of all sources, in order."""
+    found = [_hash_source(source) for source in sources]
+    names = ("values", "digests", "variance")
+    return Hashes(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
 
 
 def _hash_source(source: Source) -> Hashes:
@@ -87,10 +87,10 @@ def _files(source: Source) -> Iterator[bytes]:
             yield b"" if isinstance(image, pixels.DecodeError) else image
 
 
-def _nearest(
+def nearest(
     ours: Hashes, theirs: Hashes, distance: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of ours that have a near one among theirs, its number, and the distance."""
+    """Rows of ours that have a near one among theirs, its number, and the distance; [M] each."""
     values = np.unique(np.concatenate([ours.values[~ours.flat], theirs.values[~theirs.flat]]))
     pairs = near_pairs(values, distance, "near benchmark photos")
     # The number of their first photo with a value, where there is one.

@@ -57,7 +57,9 @@ def add(
     together = _Together(files)
     for source in sources:
         named[source.name][source.split] = together.add(source)
-    return splits.merge([parts, *named.values()]), together.photos()
+    # A group need not have the same name everywhere: it depends on what else its dataset has.
+    merged = splits.merge([parts, *named.values()], keys=("group", "tweet"))
+    return merged, together.photos()
 
 
 def throw_together(

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from input_pipeline import splits
@@ -16,6 +17,8 @@ from vit_sentiment.distillation import (
     duplicates,
     fetch,
     input_facts,
+    leaks,
+    merged_leaks,
     merging,
     photo_check,
     settle,
@@ -26,6 +29,7 @@ from vit_sentiment.distillation import (
     tweets,
 )
 from vit_sentiment.distillation.tables import Photos
+from vit_sentiment.distillation.thresholds import LABEL
 from vit_sentiment.distillation.written_shard import ROWS
 from vit_sentiment.runtime import files as file_tools
 from vit_sentiment.runtime.errors import UserError
@@ -230,10 +234,18 @@ def _run(
     _need(photos, "the removal of duplicates")
     photos, counts, weights = balance.balance(photos, settings.balance, settings.seed)
     funnel["balance"] = counts | {LEFT: len(photos)}
-    parts, files = _split(photos, files, settings)
     if settings.merge:
+        parts, files, found = _merge(photos, files, settings)
         merged = sum(map(len, parts.values())) - len(photos)
-        funnel["merge"] = {"photos of other datasets": merged, LEFT: len(photos) + merged}
+        funnel["merge"] = {
+            "leaks removed from other datasets": len(found),
+            "photos of other datasets": merged,
+            LEFT: len(photos) + merged,
+        }
+        if len(found):
+            listed["leaks"] = pl.concat([listed.get("leaks", found[:0]), found])
+    else:
+        parts = _parts(photos, settings)
     funnel["split"] = {part: len(rows) for part, rows in parts.items()}
     funnel["split"][LEFT] = sum(map(len, parts.values()))
     return Result(parts, files, funnel, listed, weights)
@@ -267,24 +279,34 @@ def _usable(photos: pl.DataFrame, looked: pl.DataFrame, problems: Problems) -> p
     return together.filter(pl.col("problem").is_null()).drop("problem")
 
 
-def _split(
+def _merge(
     photos: pl.DataFrame, files: Photos, settings: Settings
-) -> tuple[dict[str, pl.DataFrame], Photos]:
-    """Splits, and adds the datasets that are merged in."""
-    label = "teacher_label"
-    if not settings.merge:
-        return _parts(photos, label, settings), files
-    if settings.merge_how == "original":
-        table, files = merging.throw_together(photos, files, settings.merge)
-        return splits.split_rows(table, label, settings.seed), files
-    own = _parts(photos, label, settings)
-    return merging.add(own, files, settings.merge)
+) -> tuple[dict[str, pl.DataFrame], Photos, pl.DataFrame]:
+    """Splits, with the datasets that are merged in; and which photos of these leaked."""
+    sources, distance = settings.merge, settings.duplicates.distance
+    names = {source.name for source in sources}
+    benchmarks = [source for source in settings.duplicates.leaks if source.name not in names]
+    original, first = settings.merge_how == "original", len(files)
+    if original and not benchmarks:
+        hashes, gone, found = None, np.empty(0, np.int64), pl.DataFrame(schema=merged_leaks.SCHEMA)
+    else:
+        hashes = leaks.hash_sources(sources)
+        gone, found = merged_leaks.of_benchmarks(sources, hashes, benchmarks, distance)
+    stays = ~pl.col("number").is_in((first + gone).tolist())
+    if original:
+        table, files = merging.throw_together(photos, files, sources)
+        parts = splits.split_rows(table.filter(stays), LABEL, settings.seed)
+        return parts, files, found
+    parts, files = merging.add(_parts(photos, settings), files, sources)
+    parts = {part: rows.filter(stays) for part, rows in parts.items()}
+    parts, near = merged_leaks.of_held_out(parts, sources, hashes, first, distance)
+    return parts, files, pl.concat([found, near])
 
 
-def _parts(photos: pl.DataFrame, label: str, settings: Settings) -> dict[str, pl.DataFrame]:
+def _parts(photos: pl.DataFrame, settings: Settings) -> dict[str, pl.DataFrame]:
     if settings.split_by == "photo":
-        return splits.split_rows(photos, label, settings.seed)
-    return splits.split_groups(photos, "group", label, settings.seed)
+        return splits.split_rows(photos, LABEL, settings.seed)
+    return splits.split_groups(photos, "group", LABEL, settings.seed)
 
 
 def _need(photos: pl.DataFrame, stage: str) -> None:

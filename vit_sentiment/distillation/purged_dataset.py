@@ -10,8 +10,9 @@ import tensorflow_datasets as tfds
 
 from input_pipeline import dataset_files
 from input_pipeline.builder import INDEX_FILE, PROBLEMS_FILE
+from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from vit_sentiment.distillation import card, purged_tables
-from vit_sentiment.distillation.completing import ORIGINS_FILE, class_counts
+from vit_sentiment.distillation.completing import ORIGINS_FILE, written_facts
 from vit_sentiment.distillation.purged_tables import Purge
 from vit_sentiment.runtime import files
 
@@ -47,7 +48,9 @@ def rewrite(
                 size += _rewrite_shard(folder / name, new / name, gone[rows], renamed[rows])
             lengths.append(int((~gone[rows]).sum()))
         splits[split] = lengths, size
-    dataset_files.write_info(info, new, splits)
+    # Made afresh: read from files, TFDS adds to it, and `rehydrate` would write other bytes.
+    made = DistilledTweets(splits={}, data_dir=new.parent).info
+    dataset_files.write_info(made, new, splits)
     for name, columns in (
         (INDEX_FILE, pl.read_parquet_schema(folder / INDEX_FILE)),
         (ORIGINS_FILE, pl.read_parquet_schema(folder / ORIGINS_FILE)),
@@ -58,9 +61,9 @@ def rewrite(
     if (new / PROBLEMS_FILE).exists():
         purged_tables.clean(folder / PROBLEMS_FILE, new / PROBLEMS_FILE, wanted)
     facts = files.read_json(folder / card.FACTS_FILE)
-    counted = class_counts(index.filter(~gone), info.splits)
+    counted = written_facts(index.filter(~gone), info.splits)
     removals = [*facts.get("removals", []), removal]
-    card.write(new, {**facts, "splits": counted, "removals": removals})
+    card.write(new, {**facts, **counted, "removals": removals})
     return new
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from input_pipeline.table_files import DELIMITERS
+from vit_sentiment.distillation import stages
 from vit_sentiment.runtime import files
 
 _KEYS = ("id", "tweet", "id_tweet", "TWID", "path", "photo")
@@ -45,9 +46,10 @@ class Purge:
 
 
 def tables(root: pathlib.Path, dataset: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The tables below a folder, but not those of datasets."""
+    """The tables below a folder, and what stages could not use, but not those of datasets."""
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in (".parquet", *DELIMITERS) and path.is_file():
+        kind = path.suffix.lower()
+        if (kind in (".parquet", *DELIMITERS) or path.name == stages.FILE) and path.is_file():
             inside = [dataset, *(p for p in path.parents if (p / "dataset_info.json").exists())]
             if not any(path.is_relative_to(folder) for folder in inside):
                 yield path
@@ -69,9 +71,20 @@ def clean(path: pathlib.Path, target: pathlib.Path, purge: Purge) -> int:
     Returns:
       The number of rows that went, and of those in which a name changed.
     """
+    if path.name == stages.FILE:
+        return _clean_problems(path, target, purge)
     return (_clean_parquet if path.suffix.lower() == ".parquet" else _clean_text)(
         path, target, purge
     )
+
+
+def _clean_problems(path: pathlib.Path, target: pathlib.Path, purge: Purge) -> int:
+    facts = files.read_json(path)
+    # The first column numbers lines.
+    kept = [row for row in facts["problems"] if not any(map(purge.mentioned, row[1:]))]
+    if gone := len(facts["problems"]) - len(kept):
+        files.write_json(target, {**facts, "problems": kept})
+    return gone
 
 
 def _clean_parquet(path: pathlib.Path, target: pathlib.Path, purge: Purge) -> int:

@@ -24,20 +24,32 @@ def run_local(shards: Sequence[Shard], workers: int) -> Iterator[tuple[Shard, Lo
             pool.shutdown(cancel_futures=True)
 
 
-def run_beam(shards: Sequence[Shard], options: list[str]) -> None:
-    """Runs `write_shard` on each shard, in a Beam pipeline with these options.
-
-    Raises:
-      UserError: Apache Beam is not installed.
-    """
+def require_beam() -> None:
+    """Raises UserError if Apache Beam is not installed."""
     try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+        import apache_beam  # noqa: F401
     except ImportError as error:
         raise UserError(
             "Apache Beam is not installed; pip install -r requirements-beam.txt"
         ) from error
-    with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+
+
+def run_beam(shards: Sequence[Shard], options: list[str]) -> None:
+    """Runs `write_shard` on each shard, in a Beam pipeline with these options.
+
+    Raises:
+      UserError: Apache Beam is not installed, or does not take the options.
+    """
+    require_beam()
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(options))
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise UserError(f"config.write.beam_options={options}: {text}") from error
+    with pipeline:
         (
             pipeline
             | "shards" >> beam.Create(shards)

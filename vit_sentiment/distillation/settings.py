@@ -16,6 +16,7 @@ from vit_sentiment.distillation import (
     leaks,
     merging,
     pipeline,
+    runners,
     teachers,
     thresholds,
     writing,
@@ -45,11 +46,18 @@ def stages(config: ConfigDict, hints: Mapping[str, Any]) -> pipeline.Settings:
         raise UserError(f"config.teacher.table: {teacher.table}: no such file or folder")
     _one_of(config, "split.by", ("group", "photo"))
     _one_of(config, "merge.how", ("own", "original"))
+    if config.merge.how == "original" and not config.merge.sources:
+        raise UserError(
+            "config.merge.how=original, as in configs/distill.py:merged, has nothing to add: give "
+            "the folders of datasets, --config.merge.sources='(\"FOLDER\",)'"
+        )
     _at_least(config, "teacher.max_tokens", 3)
     _at_least(config, "teacher.shard_rows", 1)
     _at_least(config, "filter.min_words", 0)
     if not 0 <= config.seed <= _MOST_SEED:
         raise UserError(f"config.seed: expected 0 to {_MOST_SEED}, found {config.seed}")
+    for field in ("leaks.of", "merge.sources"):
+        _texts(config, field)
     balance.parse(config.balance)
     return pipeline.Settings(
         seed=config.seed,
@@ -71,10 +79,13 @@ def write(config: ConfigDict) -> writing.Settings:
     """The settings of the writing.
 
     Raises:
-      UserError: a value makes no sense.
+      UserError: a value makes no sense; Apache Beam is wanted and not installed.
     """
     o = config.write
     _one_of(config, "write.runner", ("local", "beam"))
+    _texts(config, "write.beam_options")
+    if o.runner == "beam":
+        runners.require_beam()
     for name, least in (("short_side", 0), ("shard_photos", 1), ("workers", 0)):
         _at_least(config, f"write.{name}", least)
     if not 1 <= o.quality <= 100:
@@ -161,6 +172,12 @@ def _one_of(config: ConfigDict, field: str, values: Sequence[str]) -> None:
     found = _value(config, field)
     if found not in values:
         raise UserError(f"config.{field}: expected one of {', '.join(values)}; found {found!r}")
+
+
+def _texts(config: ConfigDict, field: str) -> None:
+    found = _value(config, field)
+    if not all(isinstance(value, str) for value in found):
+        raise UserError(f"config.{field}: expected texts as in ('A', 'B'), found {found!r}")
 
 
 def _at_least(config: ConfigDict, field: str, least: float) -> None:

@@ -47,7 +47,7 @@ def write(
       files: the photos; files that are gone meanwhile are left out.
       problems: takes what is left out; what else it lists is in the dataset's problems.csv too.
         Default: the first photo that is gone is an error.
-      card_facts: see `card.card`; `splits` and `writing` are added.
+      card_facts: see `card.card`; `splits`, `parted_tweets` and `writing` are added.
       beam_options: where given, Apache Beam runs the work with these options of its pipeline; the
         machines see `out` and the photos under the same paths.
       report: called with what is returned once the dataset is complete; a run that was killed
