@@ -114,17 +114,30 @@ def claim(folder: str | pathlib.Path, manifest: str, name: str, facts: Mapping[s
     for pattern in (f".{manifest}.*", f".{name}-*"):
         for unfinished in folder.glob(pattern):
             unfinished.unlink()
+    if not path.exists() and any(folder.glob(f"{name}-*.parquet")):
+        raise UserError(f"{folder}: has shards but no {manifest}; choose another folder")
+    agree(path, facts, "its shards have", folder)
+
+
+def agree(path: pathlib.Path, facts: Mapping[str, Any], has: str, made: str | pathlib.Path) -> None:
+    """Writes the facts that something is made from, or compares them with those that are there.
+
+    Args:
+      has: what has the facts at `path`, for the message.
+      made: the folder to be removed by who wants the new facts.
+
+    Raises:
+      UserError: they differ; names the first.
+    """
     if not path.exists():
-        if any(folder.glob(f"{name}-*.parquet")):
-            raise UserError(f"{folder}: has shards but no {manifest}; choose another folder")
         files.write_json(path, dict(facts))
         return
     there = files.read_json(path)
     for key in dict.fromkeys([*facts, *there]):
         if there.get(key) != facts.get(key):
             raise UserError(
-                f"{path}: its shards have {key} {there.get(key)!r}, this run "
-                f"{facts.get(key)!r}; remove {folder} or choose another --out"
+                f"{path}: {has} {key} {there.get(key)!r}, this run {facts.get(key)!r}; remove "
+                f"{made} or choose another --out"
             )
 
 

@@ -20,10 +20,9 @@ from input_pipeline.problems import Problems
 from vit_sentiment.distillation import written_shard
 from vit_sentiment.distillation.completing import complete, count, list_lost, read_notes
 from vit_sentiment.distillation.runners import run_beam, run_local
+from vit_sentiment.distillation.shards import agree
 from vit_sentiment.distillation.tables import Photos
 from vit_sentiment.distillation.written_shard import NAME, ROWS, Settings, Shard
-from vit_sentiment.runtime import files as file_tools
-from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
 
 FACTS_FILE = "writing.json"
@@ -66,7 +65,7 @@ def write(
     columns = [pl.col(name).cast(kind) for name, kind in ROWS.items()]
     parts = {split: rows.select(columns) for split, rows in parts.items()}
     facts = _facts(parts, settings)
-    _claim(notes / FACTS_FILE, facts)
+    agree(notes / FACTS_FILE, facts, "an unfinished dataset has", folder.parent)
     shards = _plan(parts, files, unfinished, notes, settings)
     if not folder.exists():
         _write_missing(shards, settings, problems, beam_options)
@@ -109,19 +108,6 @@ def _facts(parts: Mapping[str, pl.DataFrame], settings: Settings) -> dict:
         "rows": sum(map(len, parts.values())),
         "sha256": digest.hexdigest(),
     }
-
-
-def _claim(path: pathlib.Path, facts: dict) -> None:
-    if not path.exists():
-        file_tools.write_json(path, facts)
-        return
-    there = file_tools.read_json(path)
-    for name in dict.fromkeys([*facts, *there]):
-        if there.get(name) != facts.get(name):
-            raise UserError(
-                f"{path}: an unfinished dataset has {name} {there.get(name)!r}, this run "
-                f"{facts.get(name)!r}; remove {path.parents[1]} or choose another --out"
-            )
 
 
 def _plan(
