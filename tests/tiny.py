@@ -1,6 +1,7 @@
 """Small datasets, runs and models that several tests share; each is made once a session."""
 
 import concurrent.futures
+import dataclasses
 import functools
 import pathlib
 import tempfile
@@ -8,12 +9,14 @@ import tempfile
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import polars as pl
 import tiny_config
 
 from input_pipeline.builder import prepare
 from input_pipeline.demo_tweets.demo_tweets_dataset_builder import DemoTweets, DemoTweetsConfig
-from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from input_pipeline.sources import open_source
+from vit_sentiment.distillation import writing
+from vit_sentiment.distillation.written_shard import ROWS
 from vit_sentiment.training import run as training_run
 from vit_sentiment.training.stopping import stop_requests
 
@@ -95,14 +98,37 @@ def config(data, **changes):
 def rewrite(data, folder, change):
     """A copy of a distilled dataset in which `change` has replaced each record."""
     sources = {split: open_source(str(data), split) for split in ("train", "validation", "test")}
-    builder = DistilledTweets(
-        splits={
-            split: (len(source), functools.partial(map, change, source.records()))
-            for split, source in sources.items()
-        },
-        data_dir=folder,
-    )
-    return prepare(builder)
+    return write({s: map(change, source.records()) for s, source in sources.items()}, folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Encoded photos in memory, as `distill` reads them."""
+
+    images: list[bytes]
+
+    def __len__(self):
+        return len(self.images)
+
+    def read(self, number):
+        return self.images[number]
+
+    def take(self, numbers):
+        return Images([self.images[number] for number in numbers])
+
+
+def write(parts, folder):
+    """Writes records by split as `distill` does; gives the folder."""
+    images, tables = [], {}
+    for split, records in parts.items():
+        rows = []
+        for r in records:
+            labels = *r.teacher_probs.tolist(), r.teacher_label, r.human_label
+            rows.append((r.id, r.group, r.group, *labels, len(images)))
+            images.append(r.image)
+        tables[split] = pl.DataFrame(rows, ROWS, orient="row")
+    writing.write(tables, Images(images), folder)
+    return folder
 
 
 def latest_step(workdir):
@@ -146,5 +172,4 @@ def together(calls):
 
 def only_split(data, folder, split):
     """A copy of one split of a distilled dataset, as a dataset with a single split."""
-    source = open_source(str(data), split)
-    return prepare(DistilledTweets(splits={split: (len(source), source.records)}, data_dir=folder))
+    return write({split: open_source(str(data), split).records()}, folder)

@@ -243,7 +243,7 @@ def test_beam_that_is_missing_is_told_in_one_line(made, tmp_path, monkeypatch):
 )
 def test_records_are_serialised_as_tfds_does_but_for_the_order(image, texts, probs, labels):
     record = Record(image, *texts, np.array(probs, np.float32), *labels)
-    features = DistilledTweets(splits={}).info.features
+    features = DistilledTweets().info.features
     example = {**vars(record), "image": io.BytesIO(image)}
     theirs = tf_example_pb2.Example.FromString(
         features.serialize_example({name: example[name] for name in features})

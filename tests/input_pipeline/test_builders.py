@@ -15,9 +15,7 @@ from input_pipeline import pixels
 from input_pipeline.builder import prepare
 from input_pipeline.demo_tweets import demo_tweets_dataset_builder as demo_tweets
 from input_pipeline.demo_tweets.drawing import draw_tweets
-from input_pipeline.distilled_tweets.distilled_tweets_dataset_builder import DistilledTweets
 from input_pipeline.mvsa_single import mvsa_single_dataset_builder as mvsa_single
-from input_pipeline.records import Record
 from input_pipeline.sources import open_source
 from vit_sentiment.runtime.errors import UserError
 
@@ -328,15 +326,3 @@ def test_shuffled_texts_are_a_control(drawn, polarity):
         np.testing.assert_array_equal(one.image, other.image)
     assert sorted(tweet.text for tweet in shuffled) == sorted(tweet.text for tweet in drawn)
     assert abs(agreement(shuffled, polarity) - 1 / 3) < 0.06
-
-
-def test_distilled_tweets_keep_both_labels_and_no_text(tmp_path, make_photo):
-    probs = np.array([0.5, 0.2, 0.3], np.float32)
-    record = Record(make_photo(1), "7-0", "7", probs, teacher_label=0, human_label=2, text="secret")
-    builder = DistilledTweets(splits={"train": (1, lambda: iter([record]))}, data_dir=tmp_path)
-    folder = prepare(builder)
-    (found,) = open_source(str(folder), "train").records()
-    assert (found.id, found.group, found.teacher_label, found.human_label) == ("7-0", "7", 0, 2)
-    np.testing.assert_array_equal(found.teacher_probs, probs)
-    assert found.text == ""
-    assert not any(b"secret" in path.read_bytes() for path in files_below(folder))

@@ -36,12 +36,12 @@ def main(dataset: str) -> None:
 
 def _read_ids(path: pathlib.Path) -> list[str]:
     from input_pipeline.problems import Problems
-    from input_pipeline.table_files import DELIMITERS, read_table
+    from input_pipeline.table_files import read_table, table_suffix
     from vit_sentiment.runtime.errors import UserError
 
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    if path.suffix.lower() in (".parquet", *DELIMITERS):
+    if table_suffix(path):
         rows = [row for _, row in read_table(path, Problems())]
         columns = [name for name in ("tweet", "id") if rows and name in rows[0]]
         if rows and not columns:

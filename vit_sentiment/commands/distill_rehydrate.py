@@ -13,6 +13,7 @@ from absl import flags
 
 TWEETS = flags.DEFINE_string("tweets", None, "Tweets, as `distill` reads them.", required=True)
 IMAGES = flags.DEFINE_string("images", None, "Their photos, as `distill` finds them.")
+COLUMNS = flags.DEFINE_string("columns", None, "Of a table of tweets, as `distill` takes them.")
 OUT = flags.DEFINE_string("out", None, "Folder to write the dataset to.", required=True)
 
 ARGUMENTS = ("IDS",)
@@ -31,8 +32,9 @@ def main(path: str) -> None:
 def _read():
     """The photos of the tweets, schema `tables.PHOTOS` and number, and their files."""
     from input_pipeline.problems import Problems
-    from vit_sentiment.distillation.tweets import open_photos, read_tweets
+    from vit_sentiment.distillation.tweets import open_photos, parse_columns, read_tweets
 
     # Unusable rows that the original has no record of do not matter here.
-    found = read_tweets(TWEETS.value, Problems("skip"), images=IMAGES.value)
+    columns = parse_columns(COLUMNS.value) if COLUMNS.value else None
+    found = read_tweets(TWEETS.value, Problems("skip"), images=IMAGES.value, columns=columns)
     return found.photos, open_photos(TWEETS.value, found.photos)

@@ -53,7 +53,7 @@ def complete(
         )
         for split in parts
     }
-    info = DistilledTweets(splits={}, data_dir=folder.parents[1]).info
+    info = DistilledTweets(data_dir=folder.parents[1]).info
     dataset_files.write_info(info, folder, sizes)
     problems.write(folder / PROBLEMS_FILE)
     made = {key: facts[key] for key in ("short_side", "quality", "shard_photos")}

@@ -8,11 +8,10 @@ import numpy as np
 
 from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
-from input_pipeline.table_files import read_table
+from input_pipeline.table_files import read_table, table_suffix
 from input_pipeline.tables import label_indices
 from vit_sentiment.runtime.errors import UserError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 LABELS = ("text_label", "human_label")
 """Of a dataset: the first that any of its records has."""
 _CODES = label_indices(CLASSES)
@@ -74,7 +73,7 @@ def read_labelled(
     """Reads labelled tweets.
 
     Args:
-      data: a .csv, .tsv or .parquet table; a folder as TweetEval has it (Barbieri et al., 2020),
+      data: a table, see `read_table`; a folder as TweetEval has it (Barbieri et al., 2020),
         with SPLIT_text.txt, SPLIT_labels.txt and mapping.txt; or a dataset with texts, by its
         folder or its name below `data_dir`.
       split: default: test, or the only one.
@@ -84,7 +83,7 @@ def read_labelled(
       UserError: nothing of the kind is there; no usable row is left.
     """
     path = pathlib.Path(data)
-    if path.suffix.lower() in TABLE_SUFFIXES:
+    if table_suffix(path):
         if split:
             raise UserError(f"{data}: a table has no splits, found --split={split}")
         return _usable(data, _table(path, columns, problems), columns.label, _CODES, problems)

@@ -49,7 +49,7 @@ def rewrite(
             lengths.append(int((~gone[rows]).sum()))
         splits[split] = lengths, size
     # Made afresh: read from files, TFDS adds to it, and `rehydrate` would write other bytes.
-    made = DistilledTweets(splits={}, data_dir=new.parent).info
+    made = DistilledTweets(data_dir=new.parent).info
     dataset_files.write_info(made, new, splits)
     for name, columns in (
         (INDEX_FILE, pl.read_parquet_schema(folder / INDEX_FILE)),
