@@ -14,6 +14,16 @@ import vit_sentiment
 from vit_sentiment.distillation import waiting
 
 
+@contextlib.contextmanager
+def raw_server(serve):
+    """The URL of a server on loopback whose only connection `serve(listener)` answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join()
+
+
 def test_requests_name_the_project_and_carry_no_cookies(server, tmp_path):
     server.will(Reply(JPEG, headers={"Set-Cookie": "a=b"}))
     fetch(listed(server, 3), tmp_path, workers=1)
@@ -102,13 +112,9 @@ def test_a_drip_of_headers_ends_there_too(tmp_path, monkeypatch):
             while not done.wait(0.02):
                 connection.sendall(b"a")
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip, args=(listener,))
-        thread.start()
-        photos = table(photo(0, f"http://127.0.0.1:{listener.getsockname()[1]}/"))
-        _, failures, _ = fetch(photos, tmp_path, total=0.3)
+    with raw_server(drip) as url:
+        _, failures, _ = fetch(table(photo(0, url)), tmp_path, total=0.3)
         done.set()
-        thread.join()
     assert failures["error"].to_list() == ["took longer than 0.3 s"]
 
 
@@ -153,12 +159,8 @@ def test_answers_that_are_not_http_are_failures(tmp_path, monkeypatch, answer):
                 while connection.recv(65536):
                     pass
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        photos = table(photo(0, f"http://127.0.0.1:{listener.getsockname()[1]}/"))
-        photos, failures, counts = fetch(photos, tmp_path, attempts=1)
-        thread.join()
+    with raw_server(serve) as url:
+        photos, failures, counts = fetch(table(photo(0, url)), tmp_path, attempts=1)
     check_counts(photos, failures, counts)
     assert len(failures) == 1
     assert "\n" not in failures["error"][0]
