@@ -90,7 +90,7 @@ def _compare(model, other, out: str) -> dict[str, float]:
     import jax
     import numpy as np
 
-    from vit_sentiment.inference.model import outputs
+    from vit_sentiment.inference.forward import outputs
 
     d = model.description
     images = np.random.default_rng(0).uniform(*d.input_range, (IMAGES, *d.image_size, 3))

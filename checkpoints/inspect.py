@@ -70,7 +70,7 @@ def _forward(file: str, described, params) -> None:
     import numpy as np
 
     from checkpoints import formats, positions
-    from vit_sentiment.inference import model
+    from vit_sentiment.inference import forward
     from vit_sentiment.runtime import files
     from vit_sentiment.runtime.progress import say
 
@@ -84,7 +84,7 @@ def _forward(file: str, described, params) -> None:
         new = description.grid
         say(f"positions resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} for {size} images")
     params = jax.device_put(params)
-    run = jax.jit(lambda params, batch: model.outputs(description, params, batch))
+    run = jax.jit(lambda params, batch: forward.outputs(description, params, batch))
     parts = [run(params, images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
     result = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     # Logits say it all, but for a mask on the probabilities.

@@ -13,7 +13,7 @@ import pytest
 from npz_files import arrays, assert_one_line, restore, save
 
 from checkpoints import google_npz
-from vit_sentiment.inference.model import outputs
+from vit_sentiment.inference.forward import outputs
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 

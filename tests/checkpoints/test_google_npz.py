@@ -7,7 +7,7 @@ import pytest
 from npz_files import arrays, assert_one_line, restore, save
 
 from checkpoints import formats, google_npz, positions
-from vit_sentiment.inference.model import outputs
+from vit_sentiment.inference.forward import outputs
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 

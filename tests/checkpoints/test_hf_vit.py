@@ -8,7 +8,8 @@ import pytest
 import safetensors.numpy
 
 from checkpoints import huggingface
-from vit_sentiment.inference.model import load, outputs
+from vit_sentiment.inference.forward import outputs
+from vit_sentiment.inference.model import load
 from vit_sentiment.runtime.errors import UserError
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from checkpoints import formats, keras_h5
-from vit_sentiment.inference.model import load, outputs
+from vit_sentiment.inference.forward import outputs
+from vit_sentiment.inference.model import load
 from vit_sentiment.runtime.errors import UserError
 
 MASK = (1.0, 1e-7, 1.0)

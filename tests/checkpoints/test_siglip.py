@@ -11,7 +11,7 @@ import safetensors.numpy
 from npz_files import arrays, restore
 
 from checkpoints import formats, huggingface, siglip, trees
-from vit_sentiment.inference import model
+from vit_sentiment.inference import forward, model
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
 
@@ -70,7 +70,7 @@ def assert_refused(folder, *parts):
 def test_features_are_those_of_transformers(golden, expected, name):
     images, features = expected
     loaded = model.load(golden / "siglip_hf" / name)
-    found = jax.jit(model.outputs, static_argnums=0)(loaded.description, loaded.params, images)
+    found = jax.jit(forward.outputs, static_argnums=0)(loaded.description, loaded.params, images)
     assert set(found) == {"features"}
     np.testing.assert_allclose(found["features"], features, atol=1e-5, rtol=0)
 

@@ -12,7 +12,7 @@ from golden.timm import weights
 from npz_files import arrays, restore
 
 from checkpoints import trees
-from vit_sentiment.inference.model import outputs
+from vit_sentiment.inference.forward import outputs
 
 
 @pytest.fixture(scope="module", params=["tanh", "exact"])

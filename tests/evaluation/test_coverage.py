@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vit_sentiment.evaluation import coverage
+from vit_sentiment.inference.decision import confidence
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.runtime.errors import UserError
 
@@ -29,7 +30,7 @@ def test_a_point_says_what_its_threshold_keeps(rows, seed, coarse):
     assert curve[0] == (0.0, 1.0, np.mean(probs.argmax(1) == gold))
     for single in (probs, probs.astype(np.float32)):
         for threshold, share, accuracy in curve:
-            kept = coverage.confidence(single) >= threshold
+            kept = confidence(single) >= threshold
             assert kept.mean() == share
             assert np.mean(probs.argmax(1)[kept] == gold[kept]) == accuracy
     assert calibration(curve).coverage == curve  # It is one that can be stored.
@@ -43,7 +44,7 @@ def test_a_large_set_has_fifty_evenly_spaced_points():
 
 def test_confidence_of_masked_probabilities_is_their_share():
     masked = np.array([[0.3, 1e-8, 0.1], [0.0, 0.2, 0.2]])
-    np.testing.assert_allclose(coverage.confidence(masked), [0.75, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(confidence(masked), [0.75, 0.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from input_pipeline import pixels
 from input_pipeline.sources import open_source
 from vit_sentiment.inference import features
 from vit_sentiment.inference.features import cache_file, cached_features
-from vit_sentiment.inference.model import Model, forward
+from vit_sentiment.inference.model import Model
 from vit_sentiment.models.classifier import init_params
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
@@ -68,7 +68,7 @@ def direct(model, source):
     """The oracle: one batch, no loader."""
     size, mode = model.description.image_size, model.description.pixel_mode
     images = [pixels.load(record.image, size, mode) for record in source.records()]
-    return forward(model)(np.stack(images))["features"]
+    return model.forward(len(images))(np.stack(images))["features"]
 
 
 @pytest.mark.parametrize("batch_size", [16, 64])
@@ -81,7 +81,7 @@ def test_features_are_those_of_the_forward_path_in_order(model, some, tmp_path, 
 
 def test_what_is_in_the_cache_is_not_computed(model, some, cache, monkeypatch, capsys):
     first = cached_features(model, some, cache, batch_size=16)
-    monkeypatch.setattr(features, "predict", never)
+    monkeypatch.setattr(features, "batch_outputs", never)
     second = cached_features(model, some, cache, batch_size=8)
     np.testing.assert_array_equal(first.values, second.values)
     assert f"35 photos from {cache_file(model, some, cache)}" in capsys.readouterr().err

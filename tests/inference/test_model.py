@@ -10,7 +10,8 @@ import scipy.special
 import vit_sentiment
 from checkpoints import google_npz
 from checkpoints.orbax_store import Checkpoints
-from vit_sentiment.inference.model import Model, forward, load, outputs, predict
+from vit_sentiment.inference.forward import batch_outputs, outputs
+from vit_sentiment.inference.model import Model, load
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime.errors import UserError
@@ -31,7 +32,7 @@ def student(golden):
 @pytest.fixture(scope="module")
 def run_student(student):
     """Its forward path, compiled once."""
-    return forward(student)
+    return student.forward(2)
 
 
 def random_pixels(count):
@@ -61,7 +62,7 @@ def assert_trees_equal(found, expected):
 def test_forward_from_pixels_gives_googles_outputs(original):
     path, expected = original
     pixels = (expected["images"] + 1) * np.float32(127.5)
-    found = forward(load(path))(pixels)
+    found = load(path).forward(len(pixels))(pixels)
     np.testing.assert_allclose(found["features"], expected["features"], atol=1e-5, rtol=0)
     np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5, rtol=0)
     exponents = np.exp(expected["logits"].astype(np.float64))
@@ -91,7 +92,7 @@ def test_an_output_mask_multiplies_the_probabilities(student, run_student):
     plain = run_student(pixels)
     np.testing.assert_allclose(plain["probs"].sum(1), 1, atol=1e-6)
     description = student.description.replace(output_mask=(1.0, 1e-7, 0.5))
-    masked = forward(Model(description, student.params, ""))(pixels)
+    masked = Model(description, student.params, "").forward(2)(pixels)
     np.testing.assert_array_equal(masked["logits"], plain["logits"])
     expected = plain["probs"] * np.float32([1, 1e-7, 0.5])
     np.testing.assert_allclose(masked["probs"], expected, rtol=1e-6)
@@ -108,12 +109,13 @@ def test_a_calibration_divides_the_logits_of_the_probabilities_alone(student, ru
     pixels = random_pixels(2)
     plain = run_student(pixels)
     description = student.description.replace(calibration=calibration(0.25))
-    found = forward(Model(description, student.params, ""))(pixels)
+    found = Model(description, student.params, "").forward(2)(pixels)
     np.testing.assert_array_equal(found["logits"], plain["logits"])
     expected = scipy.special.softmax(plain["logits"].astype(np.float64) * 4, axis=1)
     np.testing.assert_allclose(found["probs"], expected, rtol=1e-5)
     mask = (1.0, 1e-7, 0.5)
-    masked = forward(Model(description.replace(output_mask=mask), student.params, ""))(pixels)
+    masking = description.replace(output_mask=mask)
+    masked = Model(masking, student.params, "").forward(2)(pixels)
     np.testing.assert_allclose(masked["probs"], expected * mask, rtol=1e-5)
 
 
@@ -130,10 +132,10 @@ def test_a_calibration_belongs_to_one_step(student, workdir, tmp_path, capsys):
     )
 
 
-def test_predict_yields_each_batch_with_its_outputs(student, run_student):
+def test_each_batch_comes_with_its_outputs(student, run_student):
     pixels = random_pixels(4)
     batches = [{"image": pixels[:2], "number": 0}, {"image": pixels[2:], "number": 1}]
-    pairs = list(predict(student, batches))
+    pairs = list(batch_outputs(student.description, student.params, batches))
     assert [batch["number"] for batch, _ in pairs] == [0, 1]
     for batch, found in pairs:
         np.testing.assert_array_equal(found["logits"], run_student(batch["image"])["logits"])

@@ -20,7 +20,8 @@ import tiny
 
 from checkpoints import google_npz
 from input_pipeline import pixels
-from vit_sentiment.inference.model import load, outputs
+from vit_sentiment.inference.forward import outputs
+from vit_sentiment.inference.model import load
 from vit_sentiment.models.classifier import init_params, normalise
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.reporting import metric_log

@@ -4,19 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vit_sentiment.inference.decision import confidence
 from vit_sentiment.models.calibration import Calibration, CoveragePoint
 from vit_sentiment.runtime.errors import UserError
 
 MOST_POINTS = 50
 """Points of a coverage-accuracy curve, evenly spaced in coverage."""
-
-
-def confidence(probs: np.ndarray) -> np.ndarray:
-    """The share [N] of a row's largest probability: what thresholds of a calibration are of.
-
-    Only behind an output mask do the probabilities [N, C] not sum to 1.
-    """
-    return probs.max(axis=1) / probs.sum(axis=1)
 
 
 def coverage_curve(gold: np.ndarray, probs: np.ndarray) -> tuple[CoveragePoint, ...]:

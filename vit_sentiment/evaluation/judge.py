@@ -14,7 +14,8 @@ from input_pipeline.problems import Problems
 from input_pipeline.records import CLASSES, UNKNOWN
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
-from vit_sentiment.inference.model import Model, predict
+from vit_sentiment.inference.forward import batch_outputs
+from vit_sentiment.inference.model import Model
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress
@@ -69,7 +70,7 @@ def predictions(
         evaluation_batches(source, settings, batch_size=batch_size) as batches,
         progress(f"evaluate {source.split}".strip(), len(source), "images") as tick,
     ):
-        for batch, outputs in predict(model, batches):
+        for batch, outputs in batch_outputs(model.description, model.params, batches):
             real = batch["index"] >= 0
             rows = batch["index"][real]
             probs[rows] = outputs["probs"][real]

@@ -19,7 +19,8 @@ import vit_sentiment
 from input_pipeline import pixels
 from input_pipeline.loader import LoadSettings, evaluation_batches
 from input_pipeline.sources import Source
-from vit_sentiment.inference.model import Model, predict
+from vit_sentiment.inference.forward import batch_outputs
+from vit_sentiment.inference.model import Model
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import progress, say
@@ -136,7 +137,7 @@ def _batches(
         evaluation_batches(source, settings, batch_size=batch_size) as batches,
         progress(f"features {source.split}".strip(), len(source), "images") as tick,
     ):
-        for batch, outputs in predict(model, batches):
+        for batch, outputs in batch_outputs(model.description, model.params, batches):
             real = batch["index"] >= 0
             readable = batch["mask"][real]
             features = np.where(readable[:, None], outputs["features"][real], np.float32(0))

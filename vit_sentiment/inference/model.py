@@ -1,25 +1,30 @@
-"""Loading a model by workdir or file, and the jitted forward path that every verb uses."""
+"""Models by name, workdir or file, and what they say of photos."""
 
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Unpack
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, Unpack, overload
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from PIL import Image
 
 from checkpoints import formats, trees
-from input_pipeline.records import Batch
-from vit_sentiment.models.classifier import Params, apply, normalise
+from vit_sentiment.inference import decision, photos
+from vit_sentiment.inference.decision import Rule
+from vit_sentiment.inference.forward import Forward, compile
+from vit_sentiment.inference.photos import Photo
+from vit_sentiment.inference.predictions import Prediction, predictions
+from vit_sentiment.models.classifier import Params
 from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.runtime.errors import UserError
 
-Outputs = dict[str, jax.Array]
-"""`features` [B, D] and, for a model with a head, `logits` and `probs` [B, C]; float32.
+BATCH_SIZE = 32
+"""Photos at a time, of many."""
 
-Logits are raw; probabilities are calibrated where the description has a calibration."""
+_COMPILING = threading.Lock()
+"""Threads that predict at once compile once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +46,82 @@ class Model:
         """Hash of the weights."""
         return trees.model_id(self.params)
 
+    @overload
+    def predict(
+        self, photo: Photo, *, binary: bool = ..., threshold: float = ...
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, photo: Iterable[Photo], *, binary: bool = ..., threshold: float = ...
+    ) -> list[Prediction]: ...
+
+    def predict(self, photo, *, binary=False, threshold=0.0):
+        """The sentiment of a photo, or of each of several.
+
+        A photo is a path, the bytes of an image file, an image of Pillow's or RGB pixels uint8
+        [h, w, 3]; an array uint8 [n, h, w, 3] is n photos.
+
+        Args:
+          binary: negative or positive alone, as in the original's benchmarks.
+          threshold: confidence below which the label is None.
+
+        Returns:
+          A `Prediction`, or a list of them in the order of the photos. Of several photos those
+          that cannot be read have an `error`.
+
+        Raises:
+          UserError: the one photo cannot be read; the model has no head.
+
+        >>> model = vit_sentiment.load("model.npz")
+        >>> prediction = model.predict("photo.jpg")
+        >>> prediction.label
+        'positive'
+        >>> {name: round(share, 2) for name, share in prediction.probs.items()}
+        {'negative': 0.0, 'neutral': 0.05, 'positive': 0.95}
+        >>> [found.label for found in model.predict(["photo.jpg", "other.jpg"])]
+        ['positive', 'negative']
+        >>> model.predict(["photo.jpg", "not_there.jpg"])[1].error
+        'no such file'
+        """
+        rule = Rule(binary, threshold)
+        if _is_one(photo):
+            (found,) = self._predict([photo], rule, 1)
+            if found.error is not None:
+                raise UserError(f"{found.path}: {found.error}" if found.path else found.error)
+            return found
+        return list(self._predict(photo, rule, BATCH_SIZE))
+
+    def _predict(self, given: Iterable[Photo], rule: Rule, batch_size: int) -> Iterator[Prediction]:
+        load = functools.partial(photos.load, description=self.description)
+        decision.classes(self.description, rule)  # Before anything is compiled.
+        for outcome in photos.run(self.forward(batch_size), given, load, batch_size):
+            yield from predictions(outcome, self.description, rule)
+
+    def forward(self, size: int) -> Forward:
+        """The compiled forward path for batches of a size; compiled on first use, then kept."""
+        with _COMPILING:
+            if size not in self._forward:
+                self._forward[size] = compile(self.description, self.params, (size,))
+            return self._forward[size]
+
+    @functools.cached_property
+    def _forward(self) -> dict[int, Forward]:
+        return {}
+
+
+def _is_one(photo: Any) -> bool:
+    if isinstance(photo, str | bytes | os.PathLike | Image.Image):
+        return True
+    return isinstance(photo, np.ndarray) and photo.ndim == 3
+
 
 def load(name: str | os.PathLike[str], **hints: Unpack[formats.Hints]) -> Model:
-    """Loads a model from an `.npz` or Keras file, a run's workdir or a Hugging Face folder.
+    """Loads a model by the name of a published one, or from a file or folder.
 
     Args:
-      name: the file or folder, or what else `formats.read` takes.
+      name: an `.npz` or Keras file, a run's workdir, a Hugging Face folder, or what else
+        `formats.read` takes.
       hints: what the weights cannot tell, such as `checkpoint="latest"` or `gelu="exact"`.
 
     Raises:
@@ -56,57 +131,3 @@ def load(name: str | os.PathLike[str], **hints: Unpack[formats.Hints]) -> Model:
     formats.require_known(restored.described, str(name))
     description = restored.described.description
     return Model(description, restored.params, restored.source, restored.step)
-
-
-def outputs(description: ModelDescription, params: Params, images: jax.Array) -> Outputs:
-    """Images [B, H, W, 3] in the model's input range to `features`, `logits` and `probs`.
-
-    Matrix products are full float32, so that GPUs do not use TF32 unasked.
-    """
-    with jax.default_matmul_precision("highest"):
-        features, logits = apply(description, params, images)
-    if logits is None:
-        return {"features": features}
-    return {"features": features, "logits": logits, "probs": probabilities(description, logits)}
-
-
-def probabilities(description: ModelDescription, logits: jax.Array) -> jax.Array:
-    """Softmax [B, C] at the calibration's temperature, times the output mask, if there are any."""
-    if description.calibration is not None:
-        logits = logits / description.calibration.temperature
-    probs = jax.nn.softmax(logits)
-    if description.output_mask is None:
-        return probs
-    return probs * jnp.asarray(description.output_mask, probs.dtype)
-
-
-def forward(model: Model) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """A function from pixels 0..255 [B, H, W, 3] to host outputs, on all local devices.
-
-    It compiles once for each shape it meets; B must be a multiple of the number of devices.
-    """
-    mesh = jax.make_mesh(
-        (jax.local_device_count(),),
-        ("data",),
-        axis_types=(jax.sharding.AxisType.Auto,),
-        devices=jax.local_devices(),
-    )
-    rows = NamedSharding(mesh, PartitionSpec("data"))
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    params = jax.device_put(model.params, everywhere)
-
-    @functools.partial(jax.jit, in_shardings=(everywhere, rows), out_shardings=rows)
-    def run(params: Params, pixels: jax.Array) -> Outputs:
-        return outputs(model.description, params, normalise(pixels, model.description))
-
-    def call(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        return jax.tree.map(np.asarray, run(params, jax.device_put(pixels, rows)))
-
-    return call
-
-
-def predict(model: Model, batches: Iterable[Batch]) -> Iterator[tuple[Batch, dict[str, Any]]]:
-    """Yields each batch with its outputs; rows where the batch's mask is False mean nothing."""
-    run = forward(model)
-    for batch in batches:
-        yield batch, run(batch["image"])

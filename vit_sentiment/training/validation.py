@@ -16,7 +16,7 @@ from input_pipeline.loader import LoadSettings, evaluation_batches
 from input_pipeline.records import CLASSES
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
-from vit_sentiment.inference.model import outputs
+from vit_sentiment.inference.forward import outputs
 from vit_sentiment.models.classifier import Params, normalise
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.reporting import metric_log
