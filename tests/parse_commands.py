@@ -64,7 +64,7 @@ def flags_of(pick, name):
 def main(module):
     asked = json.load(sys.stdin)
     started = []
-    startup.run = lambda main, doc, arguments=(), config=None: started.append(
+    startup.run = lambda main, doc, arguments=(), config=None, groups=None: started.append(
         ((), lambda words: (words, arguments, config))
     )
     startup.run_command = lambda commands, doc="": started.append(
