@@ -22,6 +22,12 @@ SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of the tweets, the student and 
 COUNT = flags.DEFINE_integer("count", 20000, "Tweets to draw.", lower_bound=100)
 CONFIG = flags.DEFINE_string("config", "configs/demo.py", "Run description of the student.")
 
+GROUPS = {
+    "Data": (COUNT,),
+    "Training": (CONFIG, SEEDS),
+    "Results": (OUT,),
+}
+
 
 def main() -> None:
     if not all(seed.isdecimal() for seed in SEEDS.value):
@@ -74,4 +80,4 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

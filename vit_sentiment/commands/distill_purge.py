@@ -21,6 +21,11 @@ IDS = flags.DEFINE_string(
 )
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Tell what would go, and change nothing.")
 
+GROUPS = {
+    "Data": (IDS,),
+    "Running": (DRY_RUN,),
+}
+
 ARGUMENTS = ("DATASET",)
 
 

@@ -13,16 +13,18 @@ from absl import flags
 
 Groups = Mapping[str, tuple[flags.FlagHolder[Any], ...]]
 
-EXIT_CODES = """Exit codes: 0 success; 1 a mistake in the input, told in one line; 2 a defect of
-this project, with a traceback; 130 interrupted."""
+EXIT_CODES = """\
+Exit codes: 0 success, also of a run that was stopped and saved; 1 a mistake in the input, told in
+one line; 2 a defect of this project, with a traceback; 130 interrupted."""
 UNGROUPED = "Options"
 
 _WIDTH = 100
 _COLUMN = 24
 """Longer heads have their text below."""
+_CONFIG = "config object"
 _CONFIG_FIELDS = "Changes a field of the config; docs/config.md explains every one."
 _METAVARS = {
-    "config object": "FILE.py[:ARG]",
+    _CONFIG: "FILE.py[:ARG]",
     "comma separated list of strings": "A,B,...",
     "string": "TEXT",
     "multi string": "TEXT",
@@ -42,7 +44,7 @@ def render(
     """The help of a verb, or of a command of it.
 
     Args:
-      doc: a sentence, a paragraph of indented examples, and details; the last two may be missing.
+      doc: a sentence, a paragraph of examples, and details; the last two may be missing.
       module: what `flags.FLAGS` knows the key flags by, the module or its name.
       command: its name, if it has one.
       arguments: names of the positional arguments.
@@ -55,20 +57,20 @@ def render(
     found = {flag.name: flag for flag in flags.FLAGS.get_key_flags_for_module(module)}
     verb = " ".join(filter(None, [_program(), command]))
     words = [verb, "COMMAND" if named and not found else "[COMMAND]" if named else ""]
-    usage = [*words, "[options]" if found or named else "", *arguments]
+    values = [f"[{name}]" if name.endswith("...") else name for name in arguments]
+    usage = [*words, "[options]" if found or named else "", *values]
     blocks = [sentence, f"Usage: {' '.join(filter(None, usage))}"]
     if examples:
         blocks.append(f"Examples:\n{examples}")
     if named:
         title = f"Commands; {verb} COMMAND --help tells more of each"
         blocks.append(_block(title, [(name, _sentence_of(path)) for name, path in named.items()]))
-    required = {"config"} if needs_config else set()
     titles = {title: [holder.name for holder in group] for title, group in (groups or {}).items()}
     grouped = {name for names in titles.values() for name in names}
     titles[UNGROUPED] = sorted(found.keys() - grouped)
     for title, names in titles.items():
         if names:
-            rows = [row for name in names for row in _rows(flags.FLAGS[name], required)]
+            rows = [row for name in names for row in _rows(flags.FLAGS[name], needs_config)]
             blocks.append(_block(title, rows))
     return "\n\n".join([*blocks, *details, EXIT_CODES])
 
@@ -76,8 +78,8 @@ def render(
 def _parts(doc: str) -> tuple[str, str, list[str]]:
     """The sentence, the examples or nothing, and the other paragraphs of a docstring."""
     sentence, *rest = re.split(r"\n\s*\n", inspect.cleandoc(doc))
-    examples = rest.pop(0) if rest and rest[0].startswith(" ") else ""
-    return sentence, examples, rest
+    examples = rest.pop(0) if rest and rest[0].lstrip().startswith("python -m ") else ""
+    return sentence, textwrap.indent(textwrap.dedent(examples), "  "), rest
 
 
 def _program() -> str:
@@ -91,7 +93,7 @@ def _sentence_of(module: str) -> str:
     return _one_line(_parts(ast.get_docstring(ast.parse(source)))[0])
 
 
-def _rows(flag: flags.Flag[Any], required: set[str]) -> list[tuple[str, str]]:
+def _rows(flag: flags.Flag[Any], needs_config: bool) -> list[tuple[str, str]]:
     """A flag as one writes it, and its text; of a config file, also how its fields are set."""
     kind = flag.flag_type()
     head = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}={_metavar(flag)}"
@@ -99,14 +101,14 @@ def _rows(flag: flags.Flag[Any], required: set[str]) -> list[tuple[str, str]]:
     text = _one_line(flag.help).removesuffix("; repeat this option to specify a list of values")
     text = re.sub(r"^(string enum )?<.*?>: ", "", text)
     notes = [
-        "required" if _is_required(flag) or flag.name in required else "",
+        "required" if _is_required(flag) or (needs_config and kind == _CONFIG) else "",
         "may be repeated" if kind.startswith("multi ") else "",
         f"default: {_typed(flag)}" if _typed(flag) else "",
     ]
     if note := "; ".join(filter(None, notes)):
         text = f"{text.removesuffix('.')} ({note})."
     rows = [(short + head, text)]
-    if kind == "config object":
+    if kind == _CONFIG:
         rows.append((f"--{flag.name}.FIELD=VALUE", _CONFIG_FIELDS))
     return rows
 
