@@ -7,6 +7,8 @@ Every fold is a run in a workdir of its own, from the same weights, head include
 scikit-learn's StratifiedKFold over the rows of the benchmark in their order; neutral is masked out,
 and the last weights are judged. FI's splits are trained without a mask, and the weights that are
 best on the validation part are judged. Ctrl-C or SIGTERM saves; the same command goes on.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib

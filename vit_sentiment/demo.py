@@ -6,6 +6,8 @@
 Each step is a command that is printed before it runs. With several seeds a control is added, whose
 texts are shuffled against the photos, so that there is nothing to learn. A student that was trained
 completely before is not trained again.
+
+Exit code 1 also means that a step ended with it, which told why.
 """
 
 import pathlib

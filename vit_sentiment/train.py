@@ -6,6 +6,8 @@
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes, and ends with the same weights
 as a run that nobody stopped. The workdir holds checkpoints (latest and best), metrics.jsonl,
 TensorBoard files and a manifest.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib

@@ -8,6 +8,8 @@
 RoBERTa-base with random weights, or --model, in float32 against PyTorch with batches of 32, sorted
 by length and unsorted, tokenisation included. The peer runs in a Python of its own that has torch
 and transformers.
+
+Exit code 1 also means that the peer stopped.
 """
 
 import pathlib

@@ -6,6 +6,8 @@
 Afterwards no photo, id, label, probability or group name of these tweets is in the dataset or in
 the tables of its folder; all other records stay as they are, byte for byte. The card tells how many
 went on which day. An interrupted purge is run again.
+
+Exit code 1 also means that a file that is no table still names one of these tweets.
 """
 
 import datetime

@@ -14,6 +14,8 @@ OUT/funnel.json and OUT/report.html; the dataset's problems.csv lists the rows w
 
 configs/distill.py documents every setting; --config=configs/distill.py:NAME, with bal, bal_flat,
 unb or merged, makes the original's sets. Human labels are for evaluation alone.
+
+Exit code 1 also means that a stage left no photo; OUT/funnel.json says where they went.
 """
 
 import pathlib

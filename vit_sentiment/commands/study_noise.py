@@ -33,6 +33,8 @@ seeds.
 
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes and leaves out what is complete.
 With the defaults it trains 48 students, about a minute each on two cores that do nothing else.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib
