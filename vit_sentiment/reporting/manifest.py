@@ -15,7 +15,7 @@ FILE = "manifest.json"
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tensorflow-datasets")
 _PACKAGES += ("numpy", "scipy", "scikit-learn", "simplejpeg", "opencv-python-headless", "pillow")
-_PACKAGES += ("polars", "tokenizers")
+_PACKAGES += ("polars", "tokenizers", "onnx", "onnxruntime", "starlette", "uvicorn")
 
 
 def write(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
