@@ -1,6 +1,7 @@
 """The study of noisy teachers: trains and evaluates its cases, and collects what is known."""
 
 import pathlib
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ def train(study: Study, should_stop: ShouldStop) -> bool:
 
     Raises:
       UserError: a case failed, or its folder holds one of another config.
+      subprocess.CalledProcessError: a command that draws has a defect.
     """
     todo = list(cases.cases(study))
     for number, case in enumerate(todo, start=1):
@@ -40,7 +42,7 @@ def train(study: Study, should_stop: ShouldStop) -> bool:
         try:
             if not _one(case, should_stop):
                 return False
-        except UserError:
+        except (UserError, subprocess.CalledProcessError):
             if should_stop(0):  # Ctrl-C ends the commands that draw, too.
                 return False
             raise
