@@ -81,7 +81,8 @@ def explain(model: Model) -> Callable[..., Explanation]:
             count = description.num_classes
             raise UserError(f"class to explain: found {unknown[0]}, the model has {count} classes")
         found = jax.tree.map(np.asarray, run(placed, pixels, wanted.astype(np.int32)))
-        return Explanation(found["maps"], found.get("classes"), found.get("probs"))
+        maps = {method: found["maps"][method] for method in METHODS if method in found["maps"]}
+        return Explanation(maps, found.get("classes"), found.get("probs"))
 
     return call
 
