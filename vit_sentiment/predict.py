@@ -51,6 +51,9 @@ CSV = flags.DEFINE_string("csv", None, "File for the predictions; - is standard 
 JSONL = flags.DEFINE_string("jsonl", None, "File for them, a JSON object a line; - as above.")
 OUT = flags.DEFINE_string("out", None, "With --list: folder of the results.")
 FEATURES = flags.DEFINE_bool("features", False, "With --list: write the features, too.")
+EXPLAIN = flags.DEFINE_string(
+    "explain", None, "Folder for figures of where the model looks, one for each photo."
+)
 STRICT = flags.DEFINE_bool("strict", False, "Stop at the first photo that cannot be read.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
 ROWS_PER_SHARD = flags.DEFINE_integer(
@@ -64,12 +67,12 @@ flags.adopt_module_key_flags(weight_flags)
 GROUPS = {
     "Model": (MODEL, *weight_flags.GROUP),
     "Labels": (BINARY, THRESHOLD, ABSTAIN, ACCURACY, PRIOR),
-    "Results": (CSV, JSONL, STRICT),
+    "Results": (CSV, JSONL, EXPLAIN, STRICT),
     "Millions of photos": (LIST, COLUMN, IMAGES, OUT, FEATURES, ROWS_PER_SHARD, SHARD),
     "Running": (BATCH_SIZE,),
 }
 OF_LISTS = (COLUMN, IMAGES, OUT, FEATURES, ROWS_PER_SHARD, SHARD)
-OF_FEW = (CSV, JSONL)
+OF_FEW = (CSV, JSONL, EXPLAIN)
 
 
 def main(*words: str) -> None:
@@ -94,6 +97,7 @@ def _few(words) -> None:
         csv_file=CSV.value,
         jsonl_file=JSONL.value,
         strict=STRICT.value,
+        explain=EXPLAIN.value,
     )
     if bad:
         raise UserError(f"{len(bad)} of {len(photos)} photos cannot be read; see their rows")

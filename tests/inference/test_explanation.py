@@ -7,7 +7,7 @@ import pytest
 from models.written_out import TINY, numpy_vit, random_params
 
 from vit_sentiment.inference.explanation import METHODS, PREDICTED, explain, record, unperturbed
-from vit_sentiment.inference.model import Model, forward
+from vit_sentiment.inference.model import Model
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.models.classifier import Classifier, abstract_params, normalise
 from vit_sentiment.models.execution import Execution
@@ -219,7 +219,7 @@ def test_probabilities_are_those_of_the_forward_path(head):
     _, logits = numpy_vit(model.params, normalise(photos, SHALLOW), model.description)
     model.params["head_out" if "head_hidden" in head else "head"]["bias"][:] -= logits.mean(0)
     run = explain(model)
-    found, expected = run(photos), forward(model)(photos)["probs"]
+    found, expected = run(photos), model.forward(len(photos))(photos)["probs"]
     np.testing.assert_allclose(found.probs, expected, rtol=1e-4, atol=1e-12)
     np.testing.assert_array_equal(found.classes, expected.argmax(1))
     assert len(set(found.classes)) > 1

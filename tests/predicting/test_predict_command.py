@@ -215,6 +215,21 @@ def test_thresholds_come_from_the_calibration(model):
         choices.choose(bare, prior=(0.2, 0.3, 0.5))
 
 
+def test_figures_explain_each_photo_that_can_be_read(predict, folder):
+    done = predict("a.jpg", "photos/bad.jpg", "photos/sub", "--explain=maps", "--csv=-")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 4
+    assert sorted(path.name for path in (folder / "maps").iterdir()) == [
+        "00001-a.png",
+        "00002-d.png",
+    ]
+    for path in (folder / "maps").iterdir():
+        with Image.open(path) as figure:
+            assert min(figure.size) > 200
+    again = predict("a.jpg", "--explain=maps")
+    assert again.stderr.splitlines()[-1] == "error: --explain=maps: expected a new or empty folder"
+
+
 def test_known_class_shares_correct_the_probabilities(predict, folder, model):
     done = predict("a.jpg", "--jsonl=-", "--prior=0.6,0.2,0.2")
     assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ from vit_sentiment.inference.model import Model
 from vit_sentiment.inference.photos import Photo
 from vit_sentiment.inference.predictions import Prediction, predictions
 from vit_sentiment.predicting.choices import Choice, corrected
+from vit_sentiment.predicting.explaining import figures
 from vit_sentiment.predicting.given import SUFFIXES
 from vit_sentiment.reporting.terminal import print_table
 from vit_sentiment.runtime import files
@@ -39,17 +40,20 @@ def predict(
     csv_file: str | None = None,
     jsonl_file: str | None = None,
     strict: bool = False,
+    explain: str | None = None,
 ) -> list[str]:
     """Predicts named photos; writes files, or prints a table where none is wanted.
 
     Args:
       csv_file, jsonl_file: `-` is standard output.
       strict: stop at the first photo that cannot be read, and write nothing.
+      explain: folder for a figure of each photo that can be read.
 
     Returns:
       The names of the photos that cannot be read.
     """
     names = classes(model.description, choice.rule)
+    draw = figures(model, explain) if explain is not None else None
     table: list[Prediction] = []
     counts: collections.Counter[str] = collections.Counter()
     bad = []
@@ -59,11 +63,14 @@ def predict(
             if path is not None:
                 writers.append(start(stack.enter_context(_open(path)), names))
         tick = stack.enter_context(progress("predict", len(given), "photos"))
-        for prediction in _predictions(model, given, choice, batch_size):
+        found = _predictions(model, given, choice, batch_size)
+        for (_, photo), prediction in zip(given, found, strict=True):
             if prediction.error is not None:
                 if strict:
                     raise UserError(f"{prediction.path}: {prediction.error}")
                 bad.append(prediction.path)
+            elif draw is not None:
+                draw(photo, prediction)
             for write in writers or (table.append,):
                 write(prediction)
             counts[prediction.label or ("no label" if prediction.error is None else "error")] += 1
