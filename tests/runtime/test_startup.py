@@ -13,7 +13,7 @@ VERBS = (
     "vit_sentiment.probe", "vit_sentiment.distill", "vit_sentiment.sweep",
     "vit_sentiment.cross_validate", "checkpoints.inspect", "checkpoints.convert",
     "checkpoints.zoo", "input_pipeline.build", "vit_sentiment.study noise",
-    "vit_sentiment.study matrix",
+    "vit_sentiment.study matrix", "vit_sentiment.export", "vit_sentiment.bench infer",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
 TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
