@@ -1,7 +1,8 @@
-"""Measures speed, memory and exactness on this machine; of the teacher beside another program.
+"""Measures speed, memory and exactness on this machine, beside other programs where there are any.
 
 python -m vit_sentiment.bench teacher --help
 python -m vit_sentiment.bench distill --help
+python -m vit_sentiment.bench infer --help
 """
 
 from vit_sentiment.runtime import startup
@@ -9,6 +10,7 @@ from vit_sentiment.runtime import startup
 COMMANDS = {
     "teacher": "vit_sentiment.commands.bench_teacher",
     "distill": "vit_sentiment.commands.bench_distill",
+    "infer": "vit_sentiment.commands.bench_infer",
 }
 
 if __name__ == "__main__":
