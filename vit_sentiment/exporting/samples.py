@@ -25,7 +25,8 @@ def drawn(count: int) -> Iterator[np.ndarray]:
         height, width = SIZES[number % len(SIZES)]
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
         frequency[0, 0] = np.inf  # No constant part.
-        noise = np.fft.rfft2(rng.standard_normal((3, height, width))) / frequency
+        frequency = frequency.astype(np.float32)
+        noise = np.fft.rfft2(rng.standard_normal((3, height, width), np.float32)) / frequency
         # Colours of photographs go together.
         colours = np.fft.irfft2(noise[:1] + 0.3 * noise, (height, width))
         colours *= 50 / colours.std()
