@@ -22,7 +22,7 @@ def changed(run, name, by):
 
 
 def test_equal_outputs_pass_and_the_largest_difference_is_told():
-    model = described.model()
+    model = described.model(num_layers=1)
     pixels = described.pixels(model.description)
     found = checking.check(
         model, changed(checking.ours(model), "probs", 5e-5), pixels, (1, 7), 1e-4, "out"
@@ -35,14 +35,14 @@ def test_equal_outputs_pass_and_the_largest_difference_is_told():
     ("name", "by"), [("probs", 2e-4), ("logits", 0.1), ("features", 0.1), ("features", np.nan)]
 )
 def test_a_difference_or_nan_in_any_output_does_not_pass(name, by):
-    model = described.model()
+    model = described.model(num_layers=1)
     run = changed(checking.ours(model), name, by)
     with pytest.raises(UserError, match=f"out: not kept, since its {name} differ from ours"):
         checking.check(model, run, described.pixels(model.description), (1, 2), 1e-4, "out")
 
 
 def test_another_number_of_rows_does_not_pass():
-    model = described.model()
+    model = described.model(num_layers=1)
     ours = checking.ours(model)
     pixels = described.pixels(model.description)
     with pytest.raises(UserError, match=r"gives features \(1, 12\) for 2 photos"):

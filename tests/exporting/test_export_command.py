@@ -133,7 +133,7 @@ def test_a_user_exports_stablehlo_and_runs_it_without_this_project(run, source, 
 
 @pytest.mark.parametrize("name", ["map without class token", "mask and calibration", "no head"])
 def test_stablehlo_takes_every_kind_and_any_batch(name, tmp_path):
-    model = described.model(**described.VARIANTS[name])
+    model = described.model(num_layers=1, **described.VARIANTS[name])
     stablehlo.write(tmp_path / "program", model)
     run = stablehlo.load(tmp_path / "program")
     pixels = described.pixels(model.description)
