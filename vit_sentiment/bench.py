@@ -1,4 +1,4 @@
-"""Measures speed, memory and exactness on this machine; of the teacher beside another program.
+"""Measures speed, memory and exactness on this machine, beside other programs where there are any.
 
 python -m vit_sentiment.bench distill --parts=hashes,tables --scale=0.1
 python -m vit_sentiment.bench teacher --tweets=texts.txt --peer_python=PEER/bin/python
@@ -9,6 +9,7 @@ from vit_sentiment.runtime import startup
 COMMANDS = {
     "teacher": "vit_sentiment.commands.bench_teacher",
     "distill": "vit_sentiment.commands.bench_distill",
+    "infer": "vit_sentiment.commands.bench_infer",
 }
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ Ask = Callable[..., str]
 
 
 @contextlib.contextmanager
-def peer(python: str) -> Iterator[Ask]:
+def peer(python: str, script: pathlib.Path = PEER) -> Iterator[Ask]:
     """Starts the peer; yields a function that sends it words and returns its answer."""
     try:
         process = subprocess.Popen(
-            [python, str(PEER)],
+            [python, str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
