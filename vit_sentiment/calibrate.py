@@ -105,7 +105,6 @@ def main() -> None:
         "photos used": len(gold),
         "unlabelled": int((source.labels(label) == UNKNOWN).sum()),
         "unreadable": int((~predicted.readable).sum()),
-        "commit": manifest.commit(),
     }
     title = f"Calibration of {WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
     page = calibration_report.report(title.strip(), result, fitted, gold, facts)

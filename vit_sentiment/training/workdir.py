@@ -77,19 +77,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        pairs = [(f"{prefix}.{k}" if prefix else k, v) for k, v in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        pairs = [(f"{prefix}[{i}]", v) for i, v in enumerate(value)]
-    else:
-        return {prefix: value}
-    return {k: leaf for name, item in pairs for k, leaf in _leaves(item, name).items()}
-
-
 def _fixed(run: dict[str, Any]) -> dict[str, Any]:
     free = {f"config.{field}" for field in FREE_FIELDS}
-    return {name: value for name, value in _leaves(run).items() if name not in free}
+    return {name: value for name, value in manifest.leaves(run).items() if name not in free}
 
 
 def recipe(workdir: pathlib.Path) -> dict[str, Any]:
