@@ -60,10 +60,13 @@ def write(
     files.write_text(folder / REPORT_FILE, page)
 
 
-def card_facts(found: Result, config: ConfigDict, teacher: Mapping[str, Any]) -> dict[str, Any]:
+def card_facts(
+    found: Result, source: str, config: ConfigDict, teacher: Mapping[str, Any]
+) -> dict[str, Any]:
     """What `card.card` tells of the run; the writer adds what was written."""
     here = manifest.surroundings()
     return {
+        "source": pathlib.PurePath(source).name,  # Where it lies is nobody's business.
         "date": here["date"][:10],
         "vit_sentiment": here["vit_sentiment"],
         "commit": here["commit"],
