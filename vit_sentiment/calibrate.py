@@ -44,7 +44,6 @@ STORE = flags.DEFINE_bool(
 )
 flags.adopt_module_key_flags(weight_flags)
 
-RESULT_FILE = "calibration.json"
 REPORT_FILE = "report.html"
 PROBLEMS_FILE = "problems.csv"
 
@@ -109,7 +108,10 @@ def main() -> None:
     title = f"Calibration of {WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
     page = calibration_report.report(title.strip(), result, fitted, gold, facts)
     problems.write(out / PROBLEMS_FILE)
-    files.write_json(out / RESULT_FILE, {**result, "calibration": dataclasses.asdict(calibration)})
+    files.write_json(
+        out / calibration_report.RESULT_FILE,
+        {**result, "calibration": dataclasses.asdict(calibration)},
+    )
     files.write_text(out / REPORT_FILE, page)
     manifest.write(out, facts)
     print(f"{model.source} on {source.name} {source.split}, {len(gold)} photos against {label}")
@@ -118,6 +120,10 @@ def main() -> None:
     print_table(*calibration_report.class_table(result))
     if STORE.value:
         _store(model, calibration)
+    if WORKDIR.value:
+        from vit_sentiment.training import model_card
+
+        model_card.write(pathlib.Path(WORKDIR.value))
     print(f"report: {out / REPORT_FILE}")
 
 

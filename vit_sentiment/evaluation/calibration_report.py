@@ -9,6 +9,7 @@ from vit_sentiment.evaluation.calibration import FOLDS, Fit, figures_of
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.reporting import figures, html
 
+RESULT_FILE = "calibration.json"
 SHOWN = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Coverages in the table."""
 
