@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 from report_checks import Page, check, read
 
-from vit_sentiment.reporting import html
+from vit_sentiment.reporting import figures, html
 
+MADE = {
+    "command": ["a/vit_sentiment/train.py", "--seed=1"],
+    "commit": "abc",
+    "date": "today",
+    "platform": "Linux",
+    "devices": ["d0", "d1"],
+    "device_kind": "cpu",
+    "python": "3.11",
+}
 EVIL = '<script>alert("x")</script> & Co'
 
 
@@ -16,7 +25,7 @@ def test_text_is_shown_as_it_is_and_never_run():
     parts = [
         html.paragraph(EVIL),
         html.table([EVIL], [[EVIL]]),
-        html.figure("<svg></svg>", EVIL),
+        html.figure(figures.confusion_matrix([[1]], ["a"]), EVIL),
         html.photos([(b"jpeg", EVIL)]),
     ]
     page = html.page(EVIL, EVIL, [(EVIL, parts)], {EVIL: EVIL}, warnings=[EVIL])
@@ -25,10 +34,8 @@ def test_text_is_shown_as_it_is_and_never_run():
 
 
 def test_a_page_has_one_order():
-    made = {"command": ["a/vit_sentiment/train.py", "--seed=1"], "commit": "abc", "date": "today"}
-    made |= {"platform": "Linux", "devices": ["d0", "d1"], "device_kind": "cpu", "python": "3.11"}
     sections = [("First", [html.table(["", "n"], [["a", 1]])]), ("Second", [])]
-    page = html.page("T", "It is 0.5.", sections, {"x": 1e-5}, warnings=["Mind."], made=made)
+    page = html.page("T", "It is 0.5.", sections, {"x": 1e-5}, warnings=["Mind."], made=MADE)
     check(page)
     text = read(page)
     order = ["T", "It is 0.5.", "Mind.", "First", "Second", "How this was made", "1e-05"]
@@ -40,7 +47,7 @@ def test_a_page_has_one_order():
 
 def test_nested_facts_are_told_by_their_dotted_names():
     facts = {"config": {"stages": [{"epochs": 1}, {"epochs": 5}], "seed": None}}
-    text = read(html.page("T", "S", [], facts, made={}))
+    text = read(html.page("T", "S", [("H", [])], facts, made=MADE))
     assert "config.stages[1].epochs5" in text.replace("\n", "")
     assert "config.seed" not in text
 
