@@ -17,7 +17,10 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(len(matrix) + 1) - 0.5
+        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # No pixels in print.
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
         for row, column in np.ndindex(*matrix.shape):
             axes.text(
                 column,
