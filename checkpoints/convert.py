@@ -5,7 +5,8 @@
 
 The format is told by the name of OUT: .npz; .h5, the weights alone, for Keras; any other is a
 Hugging Face folder, ViTForImageClassification for a linear head, ViTModel and head.safetensors for
-the two-layer head. --to=orbax makes the workdir of a run with one checkpoint.
+the two-layer head, with the model's card as README.md. --to=orbax makes the workdir of a run with
+one checkpoint.
 
 IN is anything that `checkpoints.inspect` reads. OUT must not exist; it is loaded again and compared
 with IN on 8 seeded images, and does not stay if a feature or probability differs by more than 1e-5.
@@ -27,11 +28,14 @@ from vit_sentiment.runtime.errors import UserError
 TO = flags.DEFINE_enum(
     "to", None, ["npz", "h5", "huggingface", "orbax"], "Format of OUT; else told by its name."
 )
+LICENSE = flags.DEFINE_string(
+    "license", "unknown", "Of a Hugging Face folder: what its card says, as the hub names licences."
+)
 flags.adopt_module_key_flags(weight_flags)
 
 GROUPS = {
     "Model": weight_flags.GROUP,
-    "Results": (TO,),
+    "Results": (TO, LICENSE),
 }
 
 IMAGES = 8
@@ -56,6 +60,8 @@ def main(source: str, out: str) -> None:
         written = pathlib.Path(folder) / target.name
         hints = _write(to, written, model)
         differences = _compare(model, load(written, **hints), out)
+        if to == "huggingface":
+            _write_card(source, out, written, model)
         for path in parts:
             (written.parent / path.name).rename(path)
     print(f"wrote {out} ({to}); it differs from {source} by at most:")
@@ -89,6 +95,28 @@ def _write(to: str, path: pathlib.Path, model) -> dict:
         else:
             google_npz.write(path, model.params, description)
     return {}
+
+
+def _write_card(source: str, out: str, folder: pathlib.Path, model) -> None:
+    """README.md: the card of the run that the weights come from, or what is known without one."""
+    from checkpoints import huggingface
+    from vit_sentiment.runtime import files
+    from vit_sentiment.training import card_sections, model_card
+
+    (kind,) = files.read_json(folder / huggingface.CONFIG_FILE)["architectures"]
+    published = model_card.Published(
+        folder=card_sections.name(out),
+        license=LICENSE.value,
+        model_id=model.model_id,
+        step=model.step,
+        transformers=kind,
+    )
+    workdir = model_card.workdir_of(source, model.model_id)
+    if workdir is None:
+        text = model_card.card_of_weights(model.description, source, published)
+    else:
+        text = model_card.card(workdir, published)
+    files.write_text(folder / model_card.HUB_FILE, text)
 
 
 def _compare(model, other, out: str) -> dict[str, float]:

@@ -11,6 +11,7 @@ system (T4SA 2.0) from its dataset/ tree, and `t4sa` one of its training sets, w
 parts or split anew.
 """
 
+import inspect
 import re
 
 from absl import flags
@@ -121,8 +122,37 @@ def main() -> None:
     if BUILDER.value == "t4sa":
         facts |= {"split_by": SPLIT_BY.value, "split_seed": SPLIT_SEED.value}
     manifest.write(folder, facts)
+    _write_card(builder, folder, facts)
     for split in builder.info.splits.values():
         print(f"{folder} {split.name}: {split.num_examples} photos")
+
+
+def _write_card(builder, folder, made) -> None:
+    import polars as pl
+
+    from input_pipeline.builder import INDEX_FILE
+    from vit_sentiment.reporting import dataset_card, manifest
+
+    index = pl.read_parquet(folder / INDEX_FILE)
+    splits = {}
+    for split in builder.info.splits:
+        rows = index.filter(split=split)
+        splits[split] = {"records": len(rows), "groups": rows["group"].n_unique()}
+        for kind in ("human_label", "teacher_label"):
+            names = enumerate(builder.classes)
+            splits[split][kind] = {name: int((rows[kind] == k).sum()) for k, name in names}
+    told = manifest.told(manifest.surroundings())
+    made = {**made, **{key: told[key] for key in ("date", "commit", "versions")}}
+    if builder.problems.rows:
+        made["rows left out, or masked"] = len(builder.problems.rows)
+    facts = {
+        "title": f"{builder.name}: {builder.builder_config.name}",
+        "about": inspect.cleandoc(type(builder).__doc__),
+        "drawn": BUILDER.value == "demo_tweets",
+        "made": list(made.items()),
+        "splits": splits,
+    }
+    dataset_card.write(folder, facts, dataset_card.built)
 
 
 def _labelled_images():

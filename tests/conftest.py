@@ -7,6 +7,9 @@ import sys
 
 import loopback
 import pytest
+import report_checks
+
+from vit_sentiment.reporting import html
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -41,6 +44,21 @@ def run():
         )
 
     return run_module
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_reports():
+    """Every report that a test makes in this process is checked, whatever the test is about."""
+    made = html.page
+
+    def page(*args, **kwargs):
+        text = made(*args, **kwargs)
+        report_checks.check(text, photos="<img" in text)
+        return text
+
+    html.page = page
+    yield
+    html.page = made
 
 
 @pytest.fixture

@@ -51,7 +51,6 @@ GROUPS = {
     "Running": (BATCH_SIZE, ON_ERROR),
 }
 
-RESULT_FILE = "calibration.json"
 REPORT_FILE = "report.html"
 PROBLEMS_FILE = "problems.csv"
 
@@ -112,12 +111,14 @@ def main() -> None:
         "photos used": len(gold),
         "unlabelled": int((source.labels(label) == UNKNOWN).sum()),
         "unreadable": int((~predicted.readable).sum()),
-        "commit": manifest.commit(),
     }
     title = f"Calibration of {WORKDIR.value or WEIGHTS.value} on {source.name} {source.split}"
     page = calibration_report.report(title.strip(), result, fitted, gold, facts)
     problems.write(out / PROBLEMS_FILE)
-    files.write_json(out / RESULT_FILE, {**result, "calibration": dataclasses.asdict(calibration)})
+    files.write_json(
+        out / calibration_report.RESULT_FILE,
+        {**result, "calibration": dataclasses.asdict(calibration)},
+    )
     files.write_text(out / REPORT_FILE, page)
     manifest.write(out, facts)
     print(f"{model.source} on {source.name} {source.split}, {len(gold)} photos against {label}")
@@ -126,6 +127,10 @@ def main() -> None:
     print_table(*calibration_report.class_table(result))
     if STORE.value:
         _store(model, calibration)
+    if WORKDIR.value:
+        from vit_sentiment.training import model_card
+
+        model_card.write(pathlib.Path(WORKDIR.value))
     print(f"report: {out / REPORT_FILE}")
 
 

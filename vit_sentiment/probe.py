@@ -119,7 +119,7 @@ def main() -> None:
     for part in sources:
         names = ("name", "split", "fingerprint", "label", "rows")
         facts |= {f"{part} {name}": result[part][name] for name in names}
-    facts |= {"seed": SEED.value, "commit": manifest.commit()}
+    facts["seed"] = SEED.value
     judge.write_predictions(out / PREDICTIONS_FILE, test, predicted)
     problems.write(out / PROBLEMS_FILE)
     files.write_json(out / probing.RESULT_FILE, result)

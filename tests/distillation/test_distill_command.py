@@ -61,7 +61,7 @@ def test_the_funnel_counts_what_was_written(distilled):
     manifest = json.loads((distilled / "manifest.json").read_text())
     assert (manifest["teacher"], manifest["config"]["seed"]) == ("vader", 0)
     page = (distilled / "report.html").read_text()
-    assert 'aria-label="Funnel"' in page
+    assert 'aria-label="Funnel: of' in page
     assert "photos labelled neutral" in page
     card = (distilled / "distilled_tweets" / "1.0.0" / "README.md").read_text()
     assert "| label: photos labelled neutral |" in card

@@ -48,6 +48,11 @@ def test_a_bad_row_is_an_error_or_is_skipped(run, photos, tmp_path):
     problems = tmp_path / "data/labelled_images/default/1.0.0/problems.csv"
     with open(problems, newline="") as file:
         assert [row["where"] for row in csv.DictReader(file)] == [f"{bad}:3"]
+    card = (problems.parent / "README.md").read_text()
+    assert "# labelled_images: default" in card
+    assert "| rows left out, or masked | 1 |" in card
+    assert "| train | human label | 1 | 1 | 0 | 1 | 0 |" in card
+    assert str(tmp_path) not in card
 
 
 def test_demo_tweets_are_the_same_each_time(run, tmp_path):

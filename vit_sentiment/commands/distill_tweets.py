@@ -101,7 +101,7 @@ def main() -> None:
         out,
         write,
         problems,
-        card_facts=funnel_report.card_facts(found, config, teacher),
+        card_facts=funnel_report.card_facts(found, TWEETS.value, config, teacher),
         beam_options=config.write.beam_options if config.write.runner == "beam" else None,
         report=report,
     )

@@ -1,18 +1,12 @@
-"""The card of a dataset: README.md in its folder, made from facts, in the style of the HF hub."""
+"""The card of a distilled dataset: README.md in its folder, made from facts."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from input_pipeline.records import CLASSES
-from vit_sentiment.runtime import files
-
-FILE = "README.md"
-FACTS_FILE = "card.json"
-
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
-_LARGEST = "1M<n<10M"
+from vit_sentiment.reporting import dataset_card, markdown
+from vit_sentiment.reporting.dataset_card import FACTS_FILE as FACTS_FILE
 
 _LIMITS = """\
 - What the author of a tweet felt, what the text says, what a photo shows and what it does to a
@@ -22,10 +16,15 @@ _LIMITS = """\
   where it is not -1, is a person's, and is for evaluation alone.
 - Photos show people who were not asked, minors among them. Do not use this to find, recognise or
   judge a person.
-- Tweets are what some people posted at some time in some languages; nothing here is a fair sample
-  of people or places.
-- Photos and tweets belong to their authors (hence `license: other`). What may be passed on are ids:
-  `python -m vit_sentiment.distill ids` and `rehydrate`."""
+- Tweets are what some people posted at some time in some languages, through what the platform's
+  stream gave; nothing here is a fair sample of people or places. Irony, slang, dialects and the
+  words that groups use for themselves are where a text model errs, and it errs for whole groups.
+- Filters, thresholds and balancing change which tweets are left: shares of classes here are not
+  shares of what people post.
+- Photos and tweets belong to their authors (hence `license: other`). Ids may be passed on, as far
+  as the platform's terms of the day allow; texts and media may not. `python -m
+  vit_sentiment.distill ids` writes the ids, and `python -m vit_sentiment.distill rehydrate` makes
+  the dataset of them where the photos are."""
 
 
 def card(facts: Mapping[str, Any]) -> str:
@@ -37,55 +36,45 @@ def card(facts: Mapping[str, Any]) -> str:
         a human label.
         `languages`: codes. `date`, `commit`, `vit_sentiment`: of the run. `teacher`, `rules`,
         `writing`, `packages`: names to values. `funnel`, `duplicates`: names to counts.
-        `parted_tweets`: how many tweets are in more than one split.
+        `parted_tweets`: how many tweets are in more than one split. `source`: of the tweets.
+        `teacher_against_human`: `records` with a human label, and how many of them `agree`.
         `removals`: date, tweets and photos of each purge.
     """
+    total = sum(sum(split[name] for name in CLASSES) for split in facts["splits"].values())
     sections = [
-        _head(facts),
-        "# Photos of tweets under a text teacher's labels\n\nEach record is a photo. It carries "
-        "what a text model made of the tweet that it was posted with: probabilities of "
-        f"{', '.join(CLASSES)}, and a label. Texts are not here.",
+        "Each record is a photo. It carries what a text model made of the tweet that it was posted "
+        f"with: probabilities of {', '.join(CLASSES)}, and a label. Texts are not here.",
         _how(facts),
-        _counts("## From tweets to records", facts.get("funnel", {})),
+        _counts("From tweets to records", facts.get("funnel", {})),
         _splits(facts["splits"], facts.get("parted_tweets")),
-        _counts("## Duplicates and leaks", facts.get("duplicates", {})),
-        "## Known limits\n\n" + _LIMITS,
+        _teacher(facts.get("teacher_against_human", {})),
+        _counts("Duplicates and leaks", facts.get("duplicates", {})),
+        markdown.section("Known limits", _LIMITS),
         _removals(facts.get("removals", [])),
-        "## How to load\n\n```sh\npython -m vit_sentiment.train --config=configs/tweets.py "
-        "--config.data.train=FOLDER --workdir=runs/mine\n```\n\nor, as any TFDS dataset:\n\n"
-        "```python\nimport tensorflow_datasets as tfds\n\n"
-        'photos = tfds.builder_from_directory("FOLDER").as_data_source("train")\n```',
+        dataset_card.loading(
+            "python -m vit_sentiment.train --config=configs/tweets.py "
+            "--config.data.train=FOLDER --workdir=runs/mine"
+        ),
     ]
-    return "\n\n".join(filter(None, sections)) + "\n"
+    title = "Photos of tweets under a text teacher's labels"
+    return markdown.document(dataset_card.head(total, facts), title, sections)
 
 
 def write(folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Writes the card, and the facts that it is made from."""
-    files.write_json(folder / FACTS_FILE, dict(facts))
-    files.write_text(folder / FILE, card(facts))
-
-
-def _head(facts: Mapping[str, Any]) -> str:
-    total = sum(sum(split[name] for name in CLASSES) for split in facts["splits"].values())
-    size = next((name for limit, name in _SIZES if total < limit), _LARGEST)
-    lines = ["---"]
-    if facts.get("languages"):
-        lines += ["language:", *(f"- {json.dumps(code)}" for code in facts["languages"])]
-    lines += ["license: other", "task_categories:", "- image-classification"]
-    return "\n".join([*lines, "size_categories:", f"- {size}", "---"])
+    dataset_card.write(folder, facts, card)
 
 
 def _how(facts: Mapping[str, Any]) -> str:
-    rows = [(key, facts[key]) for key in ("date", "vit_sentiment", "commit") if facts.get(key)]
+    names = ("source", "date", "vit_sentiment", "commit")
+    rows = [(key, facts[key]) for key in names if facts.get(key)]
     for name in ("teacher", "rules", "writing", "packages"):
         rows += [(f"{name}: {key}", value) for key, value in facts.get(name, {}).items()]
-    if not rows:
-        return ""
-    return "## How it was made\n\n" + _table(("what", "value"), rows)
+    return markdown.section("How it was made", markdown.table(("what", "value"), rows))
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> str:
-    return f"{title}\n\n{_table(('what', 'count'), counts.items())}" if counts else ""
+    return markdown.section(title, markdown.table(("what", "count"), counts.items()))
 
 
 def _splits(splits: Mapping[str, Mapping[str, int]], parted: int | None) -> str:
@@ -94,30 +83,39 @@ def _splits(splits: Mapping[str, Mapping[str, int]], parted: int | None) -> str:
         for name, split in splits.items()
     ]
     header = ("split", "records", *CLASSES, "with a human label")
+    totals = {name: sum(split[name] for split in splits.values()) for name in CLASSES}
+    total = sum(totals.values())
+    shares = ", ".join(f"{name} {count / total:.1%}" for name, count in totals.items() if total)
     told = {None: "", 0: "No tweet is in two of them."}.get(
         parted, f"{parted or 0:,} tweets have photos in more than one of them."
     )
-    return f"## Splits\n\n{_table(header, rows)}\n\n{told}".rstrip()
+    return markdown.section(
+        "Splits", markdown.table(header, rows), shares and f"Shares of the labels: {shares}.", told
+    )
+
+
+def _teacher(found: Mapping[str, int]) -> str:
+    """How good the labels are, where there are human ones to compare them with."""
+    if not found.get("records"):
+        return ""
+    share = found["agree"] / found["records"]
+    text = (
+        f"Of {found['records']:,} records with a human label the teacher's is the same in "
+        f"{found['agree']:,} ({share:.1%}). Human labels may be of the photo, of the text or of "
+        "both: the difference is the teacher's error and what text and photo do not share."
+    )
+    return markdown.section("How good the labels are", text)
 
 
 def _removals(removals: Sequence[Mapping[str, Any]]) -> str:
     text = (
-        "## Requests to delete\n\nIds of tweets or photos, one a line, in a file; nothing of them "
-        "is left afterwards:\n\n```sh\npython -m vit_sentiment.distill purge FOLDER --ids=FILE\n```"
+        "Ids of tweets or photos, one a line, in a file; nothing of them is left afterwards in "
+        "this folder. Models that were trained on it before are not changed by it."
     )
     rows = [(each["date"], each["tweets"], each["photos"]) for each in removals]
-    return f"{text}\n\n{_table(('date', 'tweets', 'photos removed'), rows)}" if rows else text
-
-
-def _table(header: Sequence[str], rows: Any) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, list):
-        value = ", ".join(map(str, value)) or None
-    text = "none" if value is None else str(value)
-    return " ".join(text.replace("|", "\\|").split())
+    return markdown.section(
+        "Requests to delete",
+        text,
+        markdown.commands("python -m vit_sentiment.distill purge FOLDER --ids=FILE"),
+        markdown.table(("date", "tweets", "photos removed"), rows),
+    )

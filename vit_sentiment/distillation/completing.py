@@ -87,7 +87,13 @@ def written_facts(index: pl.DataFrame, splits: Iterable[str]) -> dict[str, Any]:
       index: with the columns of `INDEX_FILE` and the column tweet.
     """
     several = index.group_by("tweet").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
-    return {"splits": class_counts(index, splits), "parted_tweets": len(several)}
+    judged = index.filter(pl.col("human_label") != UNKNOWN)
+    agree = judged.filter(pl.col("human_label") == pl.col("teacher_label"))
+    return {
+        "splits": class_counts(index, splits),
+        "parted_tweets": len(several),
+        "teacher_against_human": {"records": len(judged), "agree": len(agree)},
+    }
 
 
 def class_counts(index: pl.DataFrame, splits: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -1,6 +1,5 @@
 """What `distill` tells when it is done: the funnel on the terminal, as JSON and in a report."""
 
-import datetime
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,29 +43,31 @@ def write(
     """
     files.write_json(folder / FUNNEL_FILE, funnel)
     left = {stage: counts[LEFT] for stage, counts in funnel.items()}
-    pieces = [
-        html.heading("Funnel"),
-        html.figure(figures.funnel(left, "photos"), "Every photo that fell away is counted below."),
-        html.table(HEADER, rows(funnel)),
-        html.heading("Classes"),
-        html.table(*class_table(parts)),
-        html.paragraph(
-            "Labels are the text teacher's: what a tweet says, not what its photo shows. Human "
-            "labels, where there are any, are for evaluation alone."
-        ),
-        html.heading("Rows that could not be used"),
-        _problems(problems),
-        html.heading("Made with"),
-        html.table(("field", "value"), [(key, str(value)) for key, value in facts.items()]),
+    first, last = next(iter(left.values())), next(reversed(left.values()))
+    told = (
+        f"Of {first:,} photos {last:,} are in the dataset. Labels are the text teacher's: what a "
+        "tweet says, not what its photo shows. Human labels, where there are any, are for "
+        "evaluation alone."
+    )
+    caption = "Every photo that fell away is counted below."
+    svg = figures.funnel(left, "photos")
+    sections = [
+        ("Funnel", [html.figure(svg, caption), html.table(HEADER, rows(funnel))]),
+        ("Classes", [html.table(*class_table(parts))]),
+        ("Rows that could not be used", [_problems(problems)]),
     ]
-    files.write_text(folder / REPORT_FILE, html.page(f"Distilled from {name}", pieces))
+    page = html.page(f"Distilled from {name}", told, sections, facts)
+    files.write_text(folder / REPORT_FILE, page)
 
 
-def card_facts(found: Result, config: ConfigDict, teacher: Mapping[str, Any]) -> dict[str, Any]:
+def card_facts(
+    found: Result, source: str, config: ConfigDict, teacher: Mapping[str, Any]
+) -> dict[str, Any]:
     """What `card.card` tells of the run; the writer adds what was written."""
     here = manifest.surroundings()
     return {
-        "date": datetime.date.today().isoformat(),
+        "source": pathlib.PurePath(source).name,  # Where it lies is nobody's business.
+        "date": here["date"][:10],
         "vit_sentiment": here["vit_sentiment"],
         "commit": here["commit"],
         "packages": {name: here["packages"][name] for name in ("jax", "numpy", "polars")},

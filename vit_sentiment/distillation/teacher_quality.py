@@ -84,14 +84,12 @@ def coverage_table(result: dict[str, Any]) -> Table:
 def report(title: str, name: str, result: dict[str, Any], tweets, probs, facts) -> str:
     """The whole document; `facts` close it."""
     curve = [(point["coverage"], point["accuracy"]) for point in result["coverage"]]
-    parts = [
-        html.paragraph(
-            f"{result['rows']:,} tweets, scored against their {result['label']}; "
-            f"{result['unlabelled']:,} without one are left out."
-        ),
-        html.table(*summary(name, result)),
-        html.table(*class_table(result)),
-        html.heading("Confusion and calibration"),
+    told = (
+        f"Accuracy {result['accuracy']:.4f} and macro-F1 {result['macro_f1']:.4f} on "
+        f"{result['rows']:,} tweets, scored against their {result['label']}; "
+        f"{result['unlabelled']:,} without one are left out."
+    )
+    confusion = [
         html.figure(
             figures.confusion_matrix(result["confusion_matrix"], CLASSES),
             "Tweets and, in percent, the share of the gold class.",
@@ -101,16 +99,20 @@ def report(title: str, name: str, result: dict[str, Any], tweets, probs, facts) 
             f"Accuracy against confidence in {metrics.ECE_BINS} bins; the area of a point is its "
             "share of the tweets.",
         ),
-        html.heading("Coverage against confidence"),
+    ]
+    above = [
         html.figure(
             figures.coverage_accuracy({name: curve}),
             "Accuracy on the tweets above a threshold of confidence, by their share.",
         ),
         html.table(*coverage_table(result)),
-        html.heading("Made from"),
-        html.table(["fact", "value"], facts.items()),
     ]
-    return html.page(title, parts)
+    sections = [
+        ("Figures", [html.table(*summary(name, result)), html.table(*class_table(result))]),
+        ("Confusion and calibration", confusion),
+        ("Coverage against confidence", above),
+    ]
+    return html.page(title, told, sections, facts)
 
 
 def write(

@@ -26,7 +26,7 @@ from vit_sentiment.reporting.terminal import print_table
 from vit_sentiment.runtime import accelerator
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
-from vit_sentiment.training import recipes
+from vit_sentiment.training import model_card, recipes
 from vit_sentiment.training.workdir import GROUPS_FILE, averages
 
 
@@ -172,7 +172,7 @@ def _evaluate(
 ) -> tuple[judge.Predictions, dict[str, Any]]:
     source, settings = shared.source, shared.settings
     probes = pathlib.Path(shared.options.probes)
-    return single.evaluate(
+    evaluated = single.evaluate(
         shared.load(name),
         source,
         out,
@@ -184,6 +184,9 @@ def _evaluate(
         average=_average(shared, name),
         probes=probing.found(probes, source.fingerprint, settings.label),
     )
+    if out.is_relative_to(name):
+        model_card.write(pathlib.Path(name))
+    return evaluated
 
 
 def _average(shared: _Evaluation, name: str) -> Model | None:

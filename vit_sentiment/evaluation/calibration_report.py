@@ -9,6 +9,7 @@ from vit_sentiment.evaluation.calibration import FOLDS, Fit, figures_of
 from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.reporting import figures, html
 
+RESULT_FILE = "calibration.json"
 SHOWN = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Coverages in the table."""
 
@@ -86,43 +87,47 @@ def report(
     title: str, result: dict[str, Any], fitted: Fit, gold: np.ndarray, facts: dict[str, Any]
 ) -> str:
     """The whole document; `result` also holds `warnings`, and `facts` close it."""
-    parts = [
-        html.paragraph(
-            f"Logits are divided by {result['temperature']:.4f}, the temperature with the least "
-            f"log-loss on these {len(gold):,} photos. Cross-fitted figures come from at most "
-            f"{FOLDS} fits, each applied to the groups (tweets) that it has not seen."
-        ),
-        *(html.warning(text) for text in result["warnings"]),
-        html.table(*before_and_after(result)),
-        html.heading("Confidence and accuracy"),
-    ]
+    before, after = (
+        result["figures"][name]["calibration_error"] for name in ("uncalibrated", "cross_fitted")
+    )
+    told = (
+        f"Logits are divided by {result['temperature']:.4f}, the temperature with the least "
+        f"log-loss on these {len(gold):,} photos; it brings the calibration error from "
+        f"{before:.4f} to {after:.4f}, cross-fitted. Cross-fitted figures come from at most "
+        f"{FOLDS} fits, each applied to the groups (tweets) that it has not seen."
+    )
+    diagrams = []
     for name, probs in (
         ("before", fitted.uncalibrated),
         ("after, cross-fitted", fitted.cross_fitted),
     ):
         svg = figures.reliability(*metrics.reliability(gold, probs))
         caption = f"Reliability {name}: accuracy against confidence in {metrics.ECE_BINS} bins."
-        parts.append(html.figure(svg, caption))
+        diagrams.append(html.figure(svg, caption))
     curves = {
         name.replace("_", "-"): [(p["kept"], p["accuracy"]) for p in points if p["kept"]]
         for name, points in result["abstaining"].items()
     }
-    parts += [
-        html.heading("Abstaining"),
+    abstaining = [
         html.figure(
             figures.coverage_accuracy(curves),
             "Accuracy on the photos above a threshold, by their share; thresholds are from other "
             "groups.",
         ),
         html.table(*coverage_table(result)),
-        html.heading("Classes"),
+    ]
+    classes = [
         html.paragraph(
             "A temperature changes how sure the model is, not which classes it prefers: the closer "
             "its mean probabilities come to the shares of the labels, the better a correction for "
             "other shares works."
         ),
         html.table(*class_table(result)),
-        html.heading("Made from"),
-        html.table(["fact", "value"], facts.items()),
     ]
-    return html.page(title, parts)
+    sections = [
+        ("Before and after", [html.table(*before_and_after(result))]),
+        ("Confidence and accuracy", diagrams),
+        ("Abstaining", abstaining),
+        ("Classes", classes),
+    ]
+    return html.page(title, told, sections, facts, warnings=result["warnings"])

@@ -109,26 +109,29 @@ def report(title: str, compared: dict[str, Any], facts: dict[str, Any]) -> str:
       compared: see `several.compare`.
       facts: what the manifest tells, shown at the end.
     """
-    parts = [
-        html.paragraph(
-            f"{compared['scored']:,} photos of {compared['data']} {compared['split']}, scored "
-            f"against their {compared['label'].replace('_', ' ')}; {compared['unlabelled']:,} "
-            f"without a label and {compared['unreadable']:,} that not every model could read are "
-            "left out."
-        ),
-        *(html.warning(text) for text in compared["warnings"]),
+    shown = "; ".join(
+        f"{system['name']} {html.cell(system['accuracy']['mean'])}"
+        for system in compared["systems"]
+    )
+    told = (
+        f"Mean accuracy: {shown}. {compared['scored']:,} photos of {compared['data']} "
+        f"{compared['split']}, scored against their {compared['label'].replace('_', ' ')}; "
+        f"{compared['unlabelled']:,} without a label and {compared['unreadable']:,} that not every "
+        "model could read are left out."
+    )
+    found = [
         html.table(*systems(compared)),
         html.paragraph(
             "Mean and sample standard deviation over the seeds of a system; one seed has none, and "
             "its figures vary with the seed."
         ),
-        html.heading("Runs"),
-        html.table(*runs(compared)),
-        html.table(*grouping(compared)),
+    ]
+    sections = [
+        ("Systems", found),
+        ("Runs", [html.table(*runs(compared)), html.table(*grouping(compared))]),
     ]
     if compared["pairs"]:
-        parts += [
-            html.heading("Differences"),
+        tests = [
             html.table(*pairs(compared)),
             html.paragraph(
                 "Differences are of means over seeds. Interval and p-value come from a paired "
@@ -138,8 +141,8 @@ def report(title: str, compared: dict[str, Any], facts: dict[str, Any]) -> str:
             ),
             *(html.figure(_forest(compared, name), _NAMES[name]) for name in TESTED),
         ]
-    parts += [html.heading("Made from"), html.table(["fact", "value"], facts.items())]
-    return html.page(title, parts)
+        sections.append(("Differences", tests))
+    return html.page(title, told, sections, facts, warnings=compared["warnings"])
 
 
 def _forest(compared: dict[str, Any], metric: str) -> str:

@@ -93,18 +93,19 @@ def write(
     header, rows = suite.others([benchmark])
     judged = [[kind, "photos to train on", "photos to judge on", "step judged"]]
     judged += [[p["name"], p["train"], p["test"], p["step"]] for p in summary["parts"]]
-    page = [
-        html.paragraph(
-            f"{system}, fine-tuned and judged on each {kind} of {benchmark}. Deviations are of the "
-            f"population, as in the original; they are between the photos of each {kind}, of runs "
-            "with one seed, and say nothing of other seeds."
-        ),
-        html.table(*table(summary)),
-        html.table(*suite.table(results)),
-        html.table(judged[0], judged[1:]),
-        *([html.heading("Published"), html.table(header, rows)] if rows else []),
-        html.heading("Made from"),
-        html.table(["fact", "value"], [[k, facts[k]] for k in ("model", "benchmark", "commit")]),
+    accuracy = summary["figures"]["accuracy"]
+    told = (
+        f"Accuracy {accuracy['mean']:.4f} ± {accuracy['deviation']:.4f}: {system}, fine-tuned and "
+        f"judged on each {kind} of {benchmark}. Deviations are of the population, as in the "
+        f"original; they are between the photos of each {kind}, of runs with one seed, and say "
+        "nothing of other seeds."
+    )
+    sections = [
+        ("Mean and deviation", [html.table(*table(summary))]),
+        (f"Each {kind}", [html.table(*suite.table(results)), html.table(judged[0], judged[1:])]),
+        *([("Published", [html.table(header, rows)])] if rows else []),
     ]
-    files.write_text(out / REPORT_FILE, html.page(f"{system} on {benchmark}", page))
+    shown = {key: facts[key] for key in ("model", "benchmark")}
+    page = html.page(f"{system} on {benchmark}", told, sections, shown)
+    files.write_text(out / REPORT_FILE, page)
     return summary

@@ -41,41 +41,32 @@ def report(title: str, result: dict[str, Any], facts: dict[str, Any]) -> str:
     classes = list(judged["model"]["per_class"])
     chosen = [["C", key, score] for key, score in result["C_scores"].items()]
     chosen += [["k", key, score] for key, score in result["k_scores"].items()]
-    return html.page(
-        title,
-        [
-            html.paragraph(
-                f"Classifiers on frozen features, trained on {train['rows']:,} photos by their "
-                f"{train['label'].replace('_', ' ')} and judged on {judged['scored']:,} by their "
-                f"{test['label'].replace('_', ' ')}; {judged['unlabelled']:,} without a label "
-                f"and {judged['unreadable']:,} unreadable are left out. Figures of few-shot are "
-                f"means over {result['draws']} draws of the labelled photos."
-            ),
-            *(html.warning(text) for text in result["warnings"]),
-            html.table(*summary(result)),
-            html.figure(
-                figures.few_shot(
-                    {
-                        **{
-                            n: (few["mean"], few["deviation"])
-                            for n, few in result["few_shot"].items()
-                        },
-                        "all": (judged["model"], {}),
-                    },
-                    judged["model"]["majority"],
-                ),
-                "Linear probes by labelled photos of each class; bars: deviation over the draws.",
-            ),
-            html.figure(
-                figures.confusion_matrix(judged["model"]["confusion_matrix"], classes),
-                "The linear probe: rows and, in percent, the share of the gold class.",
-            ),
-            html.heading("Choices"),
-            html.paragraph(
-                f"Macro-F1 on {result['chosen_on']}. Chosen: C {result['C']:g}, k {result['k']}."
-            ),
-            html.table(["", "candidate", "macro-F1"], chosen),
-            html.heading("Made from"),
-            html.table(["fact", "value"], facts.items()),
-        ],
+    told = (
+        f"Accuracy {judged['model']['accuracy']:.4f} of the linear probe: classifiers on frozen "
+        f"features, trained on {train['rows']:,} photos by their "
+        f"{train['label'].replace('_', ' ')} and judged on {judged['scored']:,} by their "
+        f"{test['label'].replace('_', ' ')}; {judged['unlabelled']:,} without a label and "
+        f"{judged['unreadable']:,} unreadable are left out. Figures of few-shot are means over "
+        f"{result['draws']} draws of the labelled photos."
     )
+    points = {n: (few["mean"], few["deviation"]) for n, few in result["few_shot"].items()}
+    points["all"] = (judged["model"], {})
+    found = [
+        html.table(*summary(result)),
+        html.figure(
+            figures.few_shot(points, judged["model"]["majority"]),
+            "Linear probes by labelled photos of each class; bars: deviation over the draws.",
+        ),
+        html.figure(
+            figures.confusion_matrix(judged["model"]["confusion_matrix"], classes),
+            "The linear probe: rows and, in percent, the share of the gold class.",
+        ),
+    ]
+    choices = [
+        html.paragraph(
+            f"Macro-F1 on {result['chosen_on']}. Chosen: C {result['C']:g}, k {result['k']}."
+        ),
+        html.table(["", "candidate", "macro-F1"], chosen),
+    ]
+    sections = [("Figures", found), ("Choices", choices)]
+    return html.page(title, told, sections, facts, warnings=result["warnings"])

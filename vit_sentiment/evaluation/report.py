@@ -11,7 +11,7 @@ from input_pipeline.records import UNKNOWN
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import metrics
 from vit_sentiment.evaluation.judge import Predictions
-from vit_sentiment.reporting import figures, html
+from vit_sentiment.reporting import curves, figures, html
 
 MOST_PHOTOS = 12
 _THUMBNAIL = 176
@@ -86,18 +86,21 @@ def report(
     gold = source.labels(result["label"])
     scored = predicted.readable & (gold != UNKNOWN)
     rows, confidence, accuracy = metrics.reliability(gold[scored], predicted.probs[scored])
-    parts = [
-        html.paragraph(
-            f"{result['scored']:,} photos of {source.name} {source.split}, scored against their "
-            f"{result['label'].replace('_', ' ')}; {result['unlabelled']:,} without a label and "
-            f"{result['unreadable']:,} unreadable are left out."
-        ),
-        *(html.warning(text) for text in result["warnings"]),
+    model = result["model"]
+    told = (
+        f"Accuracy {model['accuracy']:.4f} and macro-F1 {model['macro_f1']:.4f} on "
+        f"{result['scored']:,} photos of {source.name} {source.split}, scored against their "
+        f"{result['label'].replace('_', ' ')}; always naming the most frequent class has "
+        f"{model['majority']:.4f}. {result['unlabelled']:,} photos without a label and "
+        f"{result['unreadable']:,} unreadable are left out."
+    )
+    figures_ = [
         html.table(*summary(result)),
         html.paragraph(ONE_SEED),
         *([] if result["probes"] else [html.paragraph(NO_PROBE)]),
         html.table(*per_class(result)),
-        html.heading("Confusion and calibration"),
+    ]
+    confusion = [
         html.figure(
             figures.confusion_matrix(result["model"]["confusion_matrix"], source.classes),
             "Rows and, in percent, the share of the gold class.",
@@ -108,20 +111,14 @@ def report(
             "share of the rows.",
         ),
     ]
+    sections = [("Figures", figures_), ("Confusion and calibration", confusion)]
     if log:
-        parts += [
-            html.heading("Training"),
-            html.figure(
-                figures.training_curves(log), "Training metrics are averages between rows."
-            ),
-        ]
+        svg = curves.training_curves(log)
+        sections.append(("Training", [html.figure(svg, curves.CAPTION)]))
     if with_photos:
-        parts += [
-            html.heading("Most confident mistakes"),
-            html.photos(_mistakes(source, predicted, gold, scored)),
-        ]
-    parts += [html.heading("Made from"), html.table(["fact", "value"], facts.items())]
-    return html.page(title, parts)
+        mistakes = html.photos(_mistakes(source, predicted, gold, scored))
+        sections.append(("Most confident mistakes", [mistakes]))
+    return html.page(title, told, sections, facts, warnings=result["warnings"])
 
 
 def _mistakes(

@@ -87,10 +87,9 @@ def evaluate(
 
 
 def facts_of(source: Source) -> dict[str, Any]:
-    """What a report tells about the data and the code."""
+    """What a report tells about the data."""
     return {
         "data": source.name,
         "split": source.split,
         "data fingerprint": source.fingerprint,
-        "commit": manifest.commit(),
     }

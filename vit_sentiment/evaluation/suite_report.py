@@ -111,26 +111,25 @@ def write_html(
       seeds: see `spread`; left out where it is empty.
     """
     names = list(dict.fromkeys(result.benchmark for result in results))
-    parts = [
-        html.paragraph(
-            "Benchmarks of negative and positive photos: the neutral probability is dropped, the "
-            "greater of the others wins, a tie is negative. The test sets of T4SA have three "
-            "classes, labelled by a text teacher. Intervals are bootstrapped over photos, those of "
-            "a tweet together."
-        ),
-        html.table(*suite.table(results)),
-        *([html.table(*seeds)] if seeds[1] else []),
-    ]
+    best = "; ".join(_best(name, own) for name, own in suite.by_benchmark(results).items())
+    told = (
+        f"Greatest accuracy: {best}. Benchmarks of negative and positive photos: the neutral "
+        "probability is dropped, the greater of the others wins, a tie is negative. The test sets "
+        "of T4SA have three classes, labelled by a text teacher. Intervals are bootstrapped over "
+        "photos, those of a tweet together."
+    )
+    spread_ = [html.table(*seeds)] if seeds[1] else []
+    sections = [("Figures", [html.table(*suite.table(results)), *spread_])]
     for benchmark, tests in pairs.items():
-        parts += [
-            html.heading(f"Differences on {benchmark}"),
-            html.table(*comparison_report.pairs({"pairs": tests})),
-        ]
+        table = html.table(*comparison_report.pairs({"pairs": tests}))
+        sections.append((f"Differences on {benchmark}", [table]))
     header, lines = suite.others(names)
     if lines:
-        parts += [html.heading("Published"), html.table(header, lines)]
-    parts += [
-        html.heading("Made from"),
-        html.table(["fact", "value"], [["commit", manifest.commit()]]),
-    ]
-    files.write_text(path, html.page("Benchmarks", parts))
+        sections.append(("Published", [html.table(header, lines)]))
+    facts = {"benchmarks": ", ".join(names)}
+    files.write_text(path, html.page("Benchmarks", told, sections, facts))
+
+
+def _best(benchmark: str, results: Sequence[Scored]) -> str:
+    best = max(results, key=lambda result: result.figures["accuracy"])
+    return f"{best.figures['accuracy']:.4f} on {benchmark} ({best.system})"

@@ -1,44 +1,26 @@
-"""Figures of the reports, as inline SVG; readable in print and without colour vision."""
+"""Figures of the reports, as inline SVG."""
 
-import io
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
+from vit_sentiment.reporting.svg import BLUE, CURVES, GREY, ORANGE, STYLE, drawn, plt
 
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
-_STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.fonttype": "none",  # Text stays text: searchable, and small.
-    "svg.hashsalt": "vit_sentiment",  # The same figure gives the same bytes.
-}
-
-
-def _svg(figure: Figure, alternative: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace(
-        "<svg", f'<svg role="img" aria-label="{alternative}"', 1
-    )
+_LONGEST = 26
+"""Letters of a row's name until it goes on in the next line, so that no figure gets too wide."""
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """Counts [gold, predicted], shaded by their share of the gold class."""
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        edges = np.arange(len(matrix) + 1) - 0.5
+        axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1)  # No pixels in print.
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
         for row, column in np.ndindex(*matrix.shape):
             axes.text(
                 column,
@@ -50,44 +32,26 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str]) ->
             )
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set(xlabel="predicted", ylabel="gold")
+        axes.set(xlabel="predicted class", ylabel="gold class")
         axes.spines[:].set_visible(False)
-        return _svg(figure, "Confusion matrix")
+        hits = np.trace(matrix) / max(matrix.sum(), 1)
+        text = f"Confusion matrix of {', '.join(classes)}: {hits:.1%} on the diagonal"
+        return drawn(figure, text)
 
 
 def reliability(rows: np.ndarray, confidence: np.ndarray, accuracy: np.ndarray) -> str:
     """Accuracy against confidence by bin; the area of a point is its share of the rows."""
     used = rows > 0
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        axes.plot([0, 1], [0, 1], "--", color=_GREY, linewidth=1, label="calibrated")
+        axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="calibrated")
         sizes = 20 + 280 * rows[used] / rows.sum()
-        axes.plot(confidence[used], accuracy[used], color=_BLUE, linewidth=1)
-        axes.scatter(confidence[used], accuracy[used], sizes, color=_BLUE, alpha=0.8, clip_on=False)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        axes.plot(confidence[used], accuracy[used], color=BLUE, linewidth=1, label="model")
+        axes.scatter(confidence[used], accuracy[used], sizes, color=BLUE, alpha=0.8, clip_on=False)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence (probability)")
+        axes.set_ylabel("accuracy (share)")
         axes.legend(frameon=False)
-        return _svg(figure, "Reliability diagram")
-
-
-def training_curves(log: Sequence[Mapping[str, Any]]) -> str:
-    """Loss and accuracy over the steps of a metric log, training and validation."""
-    panels = (
-        ("loss", "train/loss", "validation/log_loss"),
-        ("accuracy", "train/accuracy", "validation/accuracy"),
-    )
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-        for axis, (title, train, validation) in zip(axes, panels, strict=True):
-            for name, label, style in (
-                (train, "training", {"color": _BLUE}),
-                (validation, "validation", {"color": _ORANGE, "marker": "o", "markersize": 3}),
-            ):
-                points = [(row["step"], row[name]) for row in log if row.get(name) is not None]
-                if points:
-                    axis.plot(*zip(*points, strict=True), label=label, **style)
-            axis.set(xlabel="step", ylabel=title)
-            axis.legend(frameon=False)
-        return _svg(figure, "Training curves")
+        return drawn(figure, "Reliability diagram")
 
 
 def differences(
@@ -96,14 +60,16 @@ def differences(
     """Differences with their intervals, one below the other; the line is no difference."""
     low, high = np.transpose(intervals)
     places = np.arange(len(names))[::-1]
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(4.2, 0.8 + 0.4 * len(names)))
-        axes.axvline(0, linestyle="--", color=_GREY, linewidth=1)
-        axes.hlines(places, low, high, color=_BLUE)
-        axes.plot(values, places, "o", color=_BLUE)
-        axes.set_yticks(places, names)
-        axes.set(xlabel="difference", ylim=(-0.7, len(names) - 0.3))
-        return _svg(figure, "Differences with 95 % intervals")
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(4, 0.8 + sum(_height(name) for name in names)))
+        axes.axvline(0, linestyle="--", color=GREY, linewidth=1)
+        axes.hlines(places, low, high, color=BLUE)
+        axes.plot(values, places, "o", color=BLUE)
+        axes.set_yticks(places, [_wrapped(name) for name in names])
+        axes.set(xlabel="difference (share)", ylim=(-0.7, len(names) - 0.3))
+        apart = sum(low_ > 0 or high_ < 0 for low_, high_ in intervals)
+        text = f"Differences with 95 % intervals; {apart} of {len(names)} exclude zero"
+        return drawn(figure, text)
 
 
 def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
@@ -111,14 +77,15 @@ def coverage_accuracy(curves: Mapping[str, Sequence[tuple[float, float]]]) -> st
 
     The last one stands out.
     """
-    styles = ({"color": _GREY, "linestyle": "--"}, {"color": _BLUE})
-    with plt.rc_context(_STYLE):
+    styles = ({"color": GREY, "linestyle": "--"}, CURVES[0])
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
         for (name, points), style in zip(curves.items(), styles[-len(curves) :], strict=True):
             axes.plot(*zip(*points, strict=True), label=name, **style)
-        axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage", ylabel="accuracy")
+        axes.set(xlim=(0, 1), ylim=(None, 1), xlabel="coverage (share of photos)")
+        axes.set_ylabel("accuracy (share)")
         axes.legend(frameon=False)
-        return _svg(figure, "Accuracy against coverage")
+        return drawn(figure, "Accuracy against coverage")
 
 
 def few_shot(
@@ -131,20 +98,21 @@ def few_shot(
       majority: accuracy of always naming the most frequent class.
     """
     places = range(len(points))
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.6))
         for name, label, style in (
-            ("accuracy", "accuracy", {"color": _BLUE, "fmt": "o-"}),
-            ("macro_f1", "macro-F1", {"color": _ORANGE, "fmt": "s--"}),
+            ("accuracy", "accuracy", {"color": BLUE, "fmt": "o-"}),
+            ("macro_f1", "macro-F1", {"color": ORANGE, "fmt": "s--"}),
         ):
             mean = [mean[name] for mean, _ in points.values()]
             deviation = [deviation.get(name) or 0.0 for _, deviation in points.values()]
             axes.errorbar(places, mean, deviation, label=label, capsize=3, **style)
-        axes.axhline(majority, color=_GREY, linestyle=":", label="majority class")
+        axes.axhline(majority, color=GREY, linestyle=":", label="majority class")
         axes.set_xticks(places, list(points))
-        axes.set(ylim=(0, 1), xlabel="labelled photos of each class", ylabel="score")
+        axes.set(ylim=(0, 1), xlabel="labelled photos of each class", ylabel="score (share)")
         axes.legend(frameon=False)
-        return _svg(figure, "Few-shot curve")
+        text = "Few-shot curve: accuracy and macro-F1 by labelled photos of each class"
+        return drawn(figure, text)
 
 
 def swept(points: Sequence[tuple[float, float, float | None]], field: str, metric: str) -> str:
@@ -153,40 +121,53 @@ def swept(points: Sequence[tuple[float, float, float | None]], field: str, metri
     The axis is logarithmic where the values span more than a factor of ten.
     """
     values, means, deviations = zip(*points, strict=True)
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
         bars = [deviation or 0.0 for deviation in deviations]
-        axes.errorbar(values, means, bars, fmt="o", color=_BLUE, capsize=3, alpha=0.8)
+        axes.errorbar(values, means, bars, fmt="o", color=BLUE, capsize=3, alpha=0.8)
         if min(values) > 0 and max(values) > 10 * min(values):
             axes.set_xscale("log")
-        axes.set(xlabel=field, ylabel=metric)
-        return _svg(figure, f"{metric} against {field}")
+            tried = sorted(set(values))
+            axes.set_xticks(tried, [f"{value:g}" for value in tried])
+            axes.minorticks_off()
+        axes.set(xlabel=_wrapped(field, 40), ylabel=metric)
+        return drawn(figure, f"{metric} against {field}")
 
 
 def funnel(left: Mapping[str, int], unit: str) -> str:
     """How many are left after each stage, from the top down."""
     stages, counts = list(left), list(left.values())
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(6.4, 0.4 * len(stages) + 0.8))
-        bars = axes.barh(stages, counts, color=_BLUE)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5, 0.4 * len(stages) + 0.8))
+        bars = axes.barh(stages, counts, color=BLUE)
         axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
         axes.invert_yaxis()
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(left=False, bottom=False, labelbottom=False)
         axes.set(xlim=(0, 1.15 * max(*counts, 1)), title=f"{unit} left after each stage")
-        return _svg(figure, "Funnel")
+        first, last = counts[0], counts[-1]
+        return drawn(figure, f"Funnel: of {first:,} {unit} {last:,} are left at the end")
 
 
 def seeds(systems: Mapping[str, Sequence[float]], teacher: float) -> str:
     """Accuracies of systems by name, a point for each seed and a line at the mean."""
     places = range(len(systems))
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 0.9 + 0.4 * len(systems)))
-        axes.axvline(teacher, linestyle="--", color=_GREY, linewidth=1, label="teacher")
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(4, 0.9 + sum(_height(name) for name in systems)))
+        axes.axvline(teacher, linestyle="--", color=GREY, linewidth=1, label="teacher")
         for place, values in zip(places, systems.values(), strict=True):
-            axes.plot(values, [place] * len(values), "o", color=_BLUE, alpha=0.7)
-            axes.plot(np.mean(values), place, "|", color=_ORANGE, markersize=18)
-        axes.set_yticks(places, list(systems))
-        axes.set(xlabel="accuracy", ylim=(len(systems) - 0.5, -0.5))
+            axes.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.7)
+            axes.plot(np.mean(values), place, "|", color=ORANGE, markersize=18)
+        axes.set_yticks(places, [_wrapped(name) for name in systems])
+        axes.set(xlabel="accuracy (share)", ylim=(len(systems) - 0.5, -0.5))
         axes.legend(frameon=False)
-        return _svg(figure, "Accuracy of each seed")
+        return drawn(figure, f"Accuracy of each seed of {', '.join(systems)}")
+
+
+def _wrapped(name: str, width: int = _LONGEST) -> str:
+    return "\n".join(textwrap.wrap(name, width)) or name
+
+
+def _height(name: str) -> float:
+    """Inches that the row of a name needs."""
+    return 0.2 + 0.2 * max(1, len(textwrap.wrap(name, _LONGEST)))

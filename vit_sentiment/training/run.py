@@ -18,7 +18,7 @@ from vit_sentiment.reporting import manifest
 from vit_sentiment.reporting.metric_log import MetricLog
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
-from vit_sentiment.training import checks, step, validation
+from vit_sentiment.training import checks, model_card, step, train_report, validation
 from vit_sentiment.training import workdir as workdirs
 from vit_sentiment.training.loop import Member, Run, train_loop
 from vit_sentiment.training.setup import Setup, make_run, prepare
@@ -91,7 +91,11 @@ def train_seeds(
         own = config.copy_and_resolve_references()
         own.seed = seed
         jobs.append(Job(own, workdir / f"seed-{seed}", f"seed {seed}"))
-    return train_jobs(jobs, at_once, should_stop)
+    complete = train_jobs(jobs, at_once, should_stop)
+    begun = [job.workdir for job in jobs if (job.workdir / manifest.FILE).exists()]
+    if begun and jax.process_index() == 0:
+        say(f"report: {train_report.write_seeds(workdir, begun, complete)}")
+    return complete
 
 
 def train_jobs(jobs: Sequence[Job], at_once: str, should_stop: ShouldStop) -> bool:
@@ -148,9 +152,13 @@ def _train_group(runs: Runs, pairs: Sequence[tuple[Job, Setup]], should_stop: Sh
         if len(groups) > 1:
             say("the runs stopped at different steps: they go on one after another")
         complete = all(_advance(runs, group, should_stop) for group in groups)
-    for job, _ in pairs:
+    for job, setup in pairs:
         if complete:
             _export_best(job)
+        if jax.process_index() == 0:
+            page = train_report.write(job.workdir, setup.total, complete)
+            model_card.write(job.workdir)
+            say(f"report: {page}")
     return complete
 
 

@@ -90,14 +90,14 @@ def report(
       facts: shown at the end.
     """
     seeds = ", ".join(map(str, swept["seeds"]))
-    parts = [
-        html.paragraph(
-            f"{len(swept['points'])} complete points, trained with the seeds {seeds}; mean and "
-            "sample standard deviation over the seeds."
-        ),
-        *(html.warning(text) for text in texts),
-        html.table(*table(swept, list(axes))),
-    ]
+    best = ""
+    if swept["points"]:
+        best = f"Best validation {swept['metric']}: {_mean_and_deviation(swept['points'][0])}. "
+    told = (
+        f"{best}{len(swept['points'])} complete points, trained with "
+        f"the seeds {seeds}; mean and sample standard deviation over the seeds."
+    )
+    parts = [html.table(*table(swept, list(axes)))]
     for field, values in axes.items():
         if _is_numeric(values) and len(swept["points"]) > 1:
             points = [
@@ -107,8 +107,7 @@ def report(
             svg = figures.swept(points, field, f"validation {swept['metric']}")
             caption = "Each point is one row of the table; bars: deviation over its seeds."
             parts.append(html.figure(svg, caption))
-    parts += [html.heading("Made from"), html.table(["fact", "value"], facts.items())]
-    return html.page(title, parts)
+    return html.page(title, told, [("Points", parts)], facts, warnings=texts)
 
 
 def _is_numeric(values: list[Any]) -> bool:
@@ -128,11 +127,7 @@ def write(
     files.write_json(folder / RESULT_FILE, result)
     _write_csv(folder / TABLE_FILE, swept, list(axes))
     manifest.write(folder, {**facts, "grid": axes, "seeds": swept["seeds"]})
-    shown = {
-        "commit": manifest.commit(),
-        "seeds": swept["seeds"],
-        **axes,
-    }
+    shown = {"seeds": swept["seeds"], **axes}
     files.write_text(folder / REPORT_FILE, report(title, swept, axes, texts, shown))
 
 

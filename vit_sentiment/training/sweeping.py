@@ -232,20 +232,14 @@ def _collect(point: Point, folder: pathlib.Path, seeds: Sequence[int]) -> dict[s
 def _best(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """The validation metric of a run at its best step, of several equal ones the last."""
     rows = metric_log.read(workdir)
-    scores = {
-        row["step"]: validation.score(config, row)
-        for row in rows
-        if "validation/accuracy" in row and None not in row.values()  # None: was not finite.
-    }
-    if not scores:
+    best = validation.best(config, rows)
+    if best is None:
         raise UserError(f"{workdir / metric_log.FILE}: holds no validation")
-    best = max(scores, key=lambda step: (scores[step], step))
-    sign = -1 if config.validation.metric in LOWER_IS_BETTER else 1
     speeds = [speed for row in rows if (speed := row.get("speed/images_per_second"))]
     recipe = workdirs.recipe(workdir)
     return {
-        "best": sign * scores[best],
-        "best_step": best,
+        "best": best[1],
+        "best_step": best[0],
         "steps": max(row["step"] for row in rows),
         "images_per_second": statistics.median(speeds) if speeds else None,
         "validated_on": [recipe["validation"], recipe["config.data.label"]],

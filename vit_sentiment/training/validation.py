@@ -4,6 +4,7 @@ import functools
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,22 @@ def past_scores(config: ConfigDict, workdir: pathlib.Path, step: int) -> list[fl
     """Scores of the validations up to `step`, from the workdir's metric log."""
     rows = [row for row in metric_log.read(workdir) if row["step"] <= step]
     return [score(config, row) for row in rows if "validation/accuracy" in row]
+
+
+def best(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> tuple[int, float] | None:
+    """Step and value of the metric at the best validation of a log, of several equal the last.
+
+    None where no validation was finite.
+    """
+    scores = {
+        row["step"]: score(config, row)
+        for row in rows
+        if "validation/accuracy" in row and None not in row.values()  # None: was not finite.
+    }
+    if not scores:
+        return None
+    step = max(scores, key=lambda step: (scores[step], step))
+    return step, -scores[step] if config.validation.metric == "log_loss" else scores[step]
 
 
 def enough(config: ConfigDict, scores: Sequence[float]) -> bool:

@@ -14,9 +14,9 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from checkpoints import orbax_store, trees
-from input_pipeline.sources import Source
+from input_pipeline.sources import Source, dataset_folder
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.reporting import manifest
+from vit_sentiment.reporting import dataset_card, manifest
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
@@ -77,19 +77,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        pairs = [(f"{prefix}.{k}" if prefix else k, v) for k, v in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        pairs = [(f"{prefix}[{i}]", v) for i, v in enumerate(value)]
-    else:
-        return {prefix: value}
-    return {k: leaf for name, item in pairs for k, leaf in _leaves(item, name).items()}
-
-
 def _fixed(run: dict[str, Any]) -> dict[str, Any]:
     free = {f"config.{field}" for field in FREE_FIELDS}
-    return {name: value for name, value in _leaves(run).items() if name not in free}
+    return {name: value for name, value in manifest.leaves(run).items() if name not in free}
 
 
 def recipe(workdir: pathlib.Path) -> dict[str, Any]:
@@ -160,20 +150,36 @@ def write_description(
     facts = {
         "config": plain(config),
         "seed": config.seed,
-        "train": _facts(train_data),
-        "validation": _facts(validation_data),
+        "train": _facts(config, train_data),
+        "validation": _facts(config, validation_data),
         "initial_weights": trees.model_id(state.params) if addressable else None,
     }
     manifest.write(workdir, facts)
 
 
-def _facts(source: Source) -> dict[str, Any]:
+def _facts(config: ConfigDict, source: Source) -> dict[str, Any]:
+    labels = source.labels(config.data.label)
     return {
         "name": source.name,
         "split": source.split,
         "rows": len(source),
         "fingerprint": source.fingerprint,
+        "label": config.data.label,
+        "classes": {name: int(np.sum(labels == k)) for k, name in enumerate(source.classes)},
+        "card": _card(source.name, config.data.data_dir),
     }
+
+
+def _card(name: str, data_dir: str) -> dict[str, Any]:
+    """What the card of a written dataset tells that a model's card repeats."""
+    if not (pathlib.Path(name).exists() or pathlib.Path(data_dir, name).exists()):
+        return {}  # Not opened by a path, as the folds of benchmarks.
+    folder = dataset_folder(name, data_dir)
+    path = folder and folder / dataset_card.FACTS_FILE
+    if path is None or not path.exists():
+        return {}
+    found = files.read_json(path)
+    return {key: found[key] for key in ("teacher", "languages", "about", "drawn") if key in found}
 
 
 def averages(workdir: pathlib.Path) -> bool:
