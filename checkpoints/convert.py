@@ -2,7 +2,7 @@
 
   python -m checkpoints.convert ViT_B32.h5 ViT_B32.npz --input_range=0,1
       .npz and .h5 (weights alone, for Keras) are told by the name of OUT
-  python -m checkpoints.convert runs/small student
+  python -m checkpoints.convert imagenet21k+imagenet2012/ViT-B_32 vit-b32
       any other name is a Hugging Face folder: ViTForImageClassification for a linear head,
       ViTModel and head.safetensors for the two-layer head
   python -m checkpoints.convert ViT-B_32.npz runs/imported --to=orbax

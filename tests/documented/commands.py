@@ -67,9 +67,9 @@ def without_blocks(text: str) -> str:
     return re.sub(_BLOCK.format(language=r"\w*"), "", text, flags=re.S | re.M)
 
 
-def _indented(text: str, blanks: int) -> list[Command]:
+def _indented(text: str, blanks: int, starts: tuple[str, ...] = STARTS) -> list[Command]:
     """Examples that stand `blanks` or more to the right, and what continues them."""
-    example = rf"^ {{{blanks},}}(?:{'|'.join(STARTS)}) (?:.*\\\n)*.*$"
+    example = rf"^ {{{blanks},}}(?:{'|'.join(starts)}) (?:.*\\\n)*.*$"
     return [command for found in re.findall(example, text, flags=re.M) for command in lines(found)]
 
 
@@ -88,7 +88,7 @@ def of_document(text: str) -> tuple[list[Command], list[str]]:
 def of_module(source: str) -> tuple[list[Command], list[str]]:
     """Commands to run and patterns of a Python module's docstring."""
     docstring = ast.get_docstring(ast.parse(source), clean=False) or ""
-    return _with_spans(_indented(docstring, 2), _spans(docstring, ("python",)))
+    return _with_spans(_indented(docstring, 2, ("python",)), _spans(docstring, ("python",)))
 
 
 def of_notebook(text: str) -> tuple[list[Command], list[str]]:
