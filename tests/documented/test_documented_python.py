@@ -1,7 +1,6 @@
 """Blocks of Python in the documents run."""
 
 import pytest
-
 from documented import commands
 
 
