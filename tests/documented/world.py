@@ -56,6 +56,7 @@ SHORTER: tuple[tuple[str, list[str]], ...] = (
     (r"vit_sentiment\.(train|sweep) .*(demo\.py|tweets\.py:small)", [*_SMALL, *_ONE_STAGE]),
     (r"vit_sentiment\.(train|sweep) .*(tweets\.py |t4sa\.py)", [*_LIKE_GOLDEN, *_TWO_STAGES]),
     (r"vit_sentiment\.(train|sweep) .*", ["--config.data.batch_size=16"]),
+    (r"vit_sentiment\.sweep (?!.*--shard)", ["--shard=0/4"]),
     (r"vit_sentiment\.cross_validate ", ["--epochs=1"]),
     (r"vit_sentiment\.distill .*:(bal|merged) ", _TABLE),
     (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
@@ -91,7 +92,9 @@ def hidden(command: Command) -> list[str]:
     name."""
     photos = [name for name in _MANY_PHOTOS if name not in command.text]
     builds = ["runs/data"] if command.module == "input_pipeline.build" else []
-    return [*written(command), *builds, *photos]
+    # A folder of datasets stands for the only one in it.
+    second = [] if "merge" in command.text else ["runs/data/labelled_images/merge"]
+    return [*written(command), *builds, *second, *photos]
 
 
 def build(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None:
@@ -175,7 +178,7 @@ def _photos(folder: pathlib.Path) -> None:
 def tweets(count: int = TWEETS) -> list[tuple[str, str, str]]:
     """Id, text and the path of the photo; moods take turns."""
     ids = [f"15{n:03d}{10**13 + n}" for n in range(count)]
-    return [(i, TEXTS[n % 3].format(n), f"{i[:5]}/{i}-0.jpg") for n, i in enumerate(ids)]
+    return [(i, TEXTS[n % 3].format(n), f"{i}-0.jpg") for n, i in enumerate(ids)]
 
 
 def stream(url: Callable[[str], str]) -> bytes:
@@ -192,9 +195,10 @@ def _tweets(folder: pathlib.Path) -> None:
     crawl, rows = folder / "CRAWL", tweets()
     for number, (_, _, path) in enumerate(rows):
         for place in ("CRAWL/images", "photos", "PHOTOS"):
-            file = folder / place / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(photo(number))
+            # As the list of the crawl names it, and where `distill` looks for a URL's.
+            for file in (folder / place / path, folder / place / path[:5] / path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(photo(number))
     _table(crawl / "raw_tweets_text.csv", [("id", "text"), *((i, text) for i, text, _ in rows)])
     _table(crawl / "all_imgs.csv", [("id_tweet", "path"), *((i, path) for i, _, path in rows)])
     probs = [
