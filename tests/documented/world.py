@@ -62,6 +62,7 @@ SHORTER: tuple[tuple[str, list[str]], ...] = (
     (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
     (r"vit_sentiment\.probe ", ["--draws=2"]),
     (r"vit_sentiment\.demo ", ["--count=200", f"--config={ROOT / 'tests' / 'tiny_config.py'}"]),
+    (r"vit_sentiment\.demo .*--seeds", ["--seeds=0,1"]),
     (r"vit_sentiment\.study noise", ["--seeds=0", "--count=100", *_SMALL, *_ONE_STAGE]),
     (r"vit_sentiment\.study noise(?!.*--methods)", ["--noises=uniform", "--methods=soft"]),
     (r"vit_sentiment\.bench distill .*", ["--scale=0.001"]),
