@@ -1,7 +1,7 @@
 """Writes a model in another format and proves that it still computes the same.
 
   python -m checkpoints.convert ViT_B32=ViT_B32.h5 ViT_B32.npz
-  python -m checkpoints.convert ViT-B_32.npz vit-b32
+  python -m checkpoints.convert imagenet21k+imagenet2012/ViT-B_32 vit-b32
 
 The format is told by the name of OUT: .npz; .h5, the weights alone, for Keras; any other is a
 Hugging Face folder, ViTForImageClassification for a linear head, ViTModel and head.safetensors for

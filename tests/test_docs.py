@@ -1,63 +1,106 @@
-"""The documents: every command in them parses, and every link leads somewhere."""
+"""The documents: every command in them is run or listed as not, and every link leads somewhere."""
 
-import pathlib
+import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
-from parse_commands import command_lines, problems
+from documented import commands, exceptions, groups
+from documented.commands import DOCUMENTS, ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OPTION = re.compile(r"(?<![\w-])--([a-z]\w*)")
-
-
-def without_blocks(text):
-    return re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
-
-
-def blocks(text):
-    """Command lines of the shell blocks of a document, continued lines joined."""
-    for block in re.findall(r"^```sh\n(.*?)^```$", text, flags=re.S | re.M):
-        yield from command_lines(block)
-
-
-def spans(text):
-    """Commands within the text and its tables: module, and the rest as it stands.
-
-    They may be patterns such as `--workdir=DIR|--weights=FILE`, so only flags are looked at.
-    """
-    for span in re.findall(r"`(python -m [^`]+)`", without_blocks(text)):
-        _, _, module, *rest = span.split(maxsplit=3)
-        yield module, "".join(rest)
+MOST_NOT_RUN = 14
+COMMANDS, PATTERNS = commands.shown()
 
 
 def asked():
-    """By module: the commands that must parse and the flags that must exist, with where."""
+    """By module: commands that are not run but must parse, and flags that must exist."""
     found = {}
-    for document in DOCUMENTS:
-        text = document.read_text()
-        for module, words in blocks(text):
-            found.setdefault(module, ([], set()))[0].append(words)
-        for module, rest in spans(text):
-            found.setdefault(module, ([], set()))[1].update(OPTION.findall(rest))
+    for command in COMMANDS:
+        reason = exceptions.NOT_RUN.get(command.text, "")
+        if command.module and reason and reason not in exceptions.FRAGMENTS:
+            found.setdefault(command.module, ([], set()))[0].append(command.words[3:])
+    for pattern in PATTERNS:
+        module, flags = commands.options(pattern)
+        if "VERB" not in module:
+            found.setdefault(module, ([], set()))[1].update(flags)
     return found
 
 
 ASKED = asked()
 
 
-def test_commands_are_found_in_blocks_and_in_the_text():
-    text = "A `python -m a.b --x=1|--y` and\n```sh\npython -m c.d --z=1 \\\n  -w 'e f'  # g\n```\n"
-    assert list(blocks(text)) == [("c.d", ["--z=1", "-w", "e f"])]
-    assert list(spans(text)) == [("a.b", "--x=1|--y")]
-    assert OPTION.findall("--x=1|--y a--b") == ["x", "y"]
+def problems(module, commands, flags):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "parse_commands.py"), module],
+        input=json.dumps({"commands": commands, "flags": sorted(flags)}),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def texts(found):
+    return [command.text for command in found]
+
+
+def test_commands_are_found_in_blocks_examples_and_sentences_of_documents():
+    text = (
+        "A `python -m a.b --x=1|--y`, a `python -m a.b c` and\n"
+        "1. so:\n   ```sh\n   python -m c.d --z=1 \\\n     -w 'e f'  # g\n   ```\n\n"
+        "    python -m e.f \\\n        --i=j\n"
+    )
+    found, patterns = commands.of_document(text)
+    expected = ["python -m c.d --z=1 -w 'e f'", "python -m e.f --i=j", "python -m a.b c"]
+    assert texts(found) == expected
+    assert patterns == ["python -m a.b --x=1|--y"]
+    assert commands.options(patterns[0]) == ("a.b", ["x", "y"])
+
+
+def test_commands_are_found_in_docstrings():
+    source = '"""A.\n\n  python -m a.b --c \\\\\n      --d\n\n`python -m a.b FILE`.\n"""\n'
+    found, patterns = commands.of_module(source)
+    assert texts(found) == ["python -m a.b --c --d"]
+    assert patterns == ["python -m a.b FILE"]
+
+
+def test_commands_are_found_in_notebooks():
+    cells = [
+        {"cell_type": "markdown", "source": ["```sh\n", "python -m a.b --c\n", "```"]},
+        {"cell_type": "code", "source": ["import json\n", "!python -m a.b \\\n", "  --d\n"]},
+        {"cell_type": "code", "source": ["%%sh\n", "python -m a.b --e"]},
+    ]
+    found, _ = commands.of_notebook(json.dumps({"cells": cells}))
+    assert texts(found) == [f"python -m a.b --{letter}" for letter in "cde"]
+
+
+def test_every_command_is_run_once_or_listed():
+    run = [case.values[0] for group in ("", *groups.GROUPS) for case in groups.cases(group)]
+    assert sorted(texts(run)) == sorted(set(texts(COMMANDS)) - set(exceptions.NOT_RUN))
+    assert {command.words[0] for command in run} == {"python"}
+
+
+def test_what_is_not_run_is_little_and_still_documented():
+    assert set(exceptions.NOT_RUN) <= set(texts(COMMANDS))
+    assert len(exceptions.NOT_RUN) <= MOST_NOT_RUN
 
 
 @pytest.mark.parametrize("module", sorted(ASKED))
-def test_every_command_in_the_documents_parses(module):
-    commands, flags = ASKED[module]
+def test_what_is_not_run_parses(module):
+    not_run, flags = ASKED[module]
     assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
-    assert problems(module, commands, flags) == []
+    assert problems(module, not_run, flags) == []
+
+
+def test_make_has_the_targets_that_are_named():
+    named = [command.words[1:] for command in COMMANDS if command.words[0] == "make"]
+    assert named
+    for target in named:
+        subprocess.run(["make", "--dry-run", *target], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_what_does_not_parse_is_found():
@@ -75,7 +118,7 @@ def test_what_does_not_parse_is_found():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_to_files(document):
-    targets = re.findall(r"\]\(([^)#\s]+)", without_blocks(document.read_text()))
+    targets = re.findall(r"\]\(([^)#\s]+)", commands.without_blocks(document.read_text()))
     missing = [
         target
         for target in targets

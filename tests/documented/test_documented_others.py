@@ -1,0 +1,9 @@
+"""Documented commands do what they say: others."""
+
+import pytest
+from documented import groups
+
+
+@pytest.mark.parametrize("command", groups.cases())
+def test_command(command, check):
+    check(command)

@@ -1,0 +1,9 @@
+"""Documented commands do what they say: tweets."""
+
+import pytest
+from documented import groups
+
+
+@pytest.mark.parametrize("command", groups.cases("tweets"))
+def test_command(command, check):
+    check(command)

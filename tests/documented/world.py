@@ -1,0 +1,258 @@
+"""Tiny stand-ins for the files that documented commands name, and what makes commands short.
+
+Every command runs in a folder of its own with all stand-ins, but those that it is to write itself.
+A new command needs nothing here where it names files that there are.
+"""
+
+import csv
+import json
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+
+import cv2
+import dataset_tree
+import numpy as np
+import polars as pl
+from documented.commands import ROOT, Command
+from packing import zstd
+
+GOLDEN = ROOT / "tests" / "golden"
+KERAS = GOLDEN / "keras_h5" / "full_model.h5"
+GOOGLE = GOLDEN / "google_original" / "checkpoint.npz"
+WEIGHTS = ".cache/vit_sentiment/weights"
+RELEASED = (
+    *("ViT_L16", "ViT_L32", "ViT_B16", "ViT_B32", "bal_T4SA2.0", "bal_flat_T4SA2.0"),
+    *("B-T4SA_1.0_upd_filt", "B-T4SA_1.0_upd"),
+)
+PRETRAINED = (
+    *("imagenet21k+imagenet2012/ViT-B_32", "imagenet21k+imagenet2012/ViT-B_16"),
+    "augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0",
+)
+TEXTS = (
+    "I hate this terrible awful sad day and lost bus number {}",
+    "the train leaves from platform {} at noon as it always does",
+    "I love this wonderful happy day with my great friends at number {}",
+)
+TWEETS = 120
+_MANY_PHOTOS = ("CRAWL", "PHOTOS", "photos", "MVSA_Single", "crawling_backup")
+STREAM = "stream.jsonl.gz"
+"""Its photos are on a server, so that each command that names it gets one of its own."""
+
+_STEPS = "--config.stages[{0}].{1}".format
+_LENGTH = ("epochs=0", "steps=2", "warmup_steps=0")
+_ONE_STAGE = ["--config.data.num_threads=1", *(_STEPS(0, field) for field in _LENGTH)]
+_TWO_STAGES = [*_ONE_STAGE, *(_STEPS(1, field) for field in _LENGTH)]
+_STUDENT = "--config.model.{}={}".format
+_SMALL = [_STUDENT("hidden_size", 16), _STUDENT("num_layers", 1), _STUDENT("mlp_size", 32)]
+_SIZES = {"hidden_size": 48, "num_layers": 2, "num_heads": 4, "mlp_size": 96, "patch_size": 8}
+_LIKE_GOLDEN = [_STUDENT(k, v) for k, v in _SIZES.items()]
+_LIKE_GOLDEN.append("--config.model.image_size=(32, 32)")
+_TABLE = ["--config.teacher.name=table", "--config.teacher.table=teacher.csv"]
+"""No stand-in of RoBERTa is as sure of anything as these presets want it."""
+
+SHORTER: tuple[tuple[str, list[str]], ...] = (
+    (r"vit_sentiment\.(train|sweep) .*(demo\.py|tweets\.py:small)", [*_SMALL, *_ONE_STAGE]),
+    (r"vit_sentiment\.(train|sweep) .*(tweets\.py |t4sa\.py)", [*_LIKE_GOLDEN, *_TWO_STAGES]),
+    (r"vit_sentiment\.(train|sweep) .*", ["--config.data.batch_size=16"]),
+    (r"vit_sentiment\.sweep (?!.*--shard)", ["--shard=0/4"]),
+    (r"vit_sentiment\.cross_validate ", ["--epochs=1"]),
+    (r"vit_sentiment\.distill .*:(bal|merged) ", _TABLE),
+    (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
+    (r"vit_sentiment\.probe ", ["--draws=2"]),
+    (r"vit_sentiment\.demo ", ["--count=200", f"--config={ROOT / 'tests' / 'tiny_config.py'}"]),
+    (r"vit_sentiment\.demo .*--seeds", ["--seeds=0,1"]),
+    (r"vit_sentiment\.study noise", ["--seeds=0", "--count=100", *_SMALL, *_ONE_STAGE]),
+    (r"vit_sentiment\.study noise(?!.*--methods)", ["--noises=uniform", "--methods=soft"]),
+    (r"vit_sentiment\.bench distill .*", ["--scale=0.001"]),
+)
+"""What is put behind a command that matches: smaller models, fewer steps and tweets."""
+
+
+def shortened(command: Command) -> list[str]:
+    """The words behind `python`, with what makes the command short."""
+    more = [words for pattern, words in SHORTER if re.search(pattern, command.text)]
+    return [*command.words[1:], *(word for words in more for word in words)]
+
+
+def written(command: Command) -> list[str]:
+    """Paths that a command says it writes."""
+    flags = ["out", "json", "csv", "html"]
+    if command.module in ("vit_sentiment.train", "vit_sentiment.sweep"):
+        flags.append("workdir")
+    named = re.compile(rf"--(?:{'|'.join(flags)})=(.+)")
+    found = [match[1] for word in command.words if (match := named.fullmatch(word))]
+    if command.module == "checkpoints.convert":
+        found.append([word for word in command.words if not word.startswith("-")][-1])
+    return found
+
+
+def hidden(command: Command) -> list[str]:
+    """Stand-ins that a command would find where it is to write, and many photos that it does not
+    name."""
+    photos = [name for name in _MANY_PHOTOS if name not in command.text]
+    builds = ["runs/data"] if command.module == "input_pipeline.build" else []
+    # A folder of datasets stands for the only one in it.
+    second = [] if "merge" in command.text else ["runs/data/labelled_images/merge"]
+    return [*written(command), *builds, *second, *photos]
+
+
+def build(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None:
+    """Writes all stand-ins but the stream. `python` runs words behind `python` in the folder."""
+    lists = dataset_tree.write(folder / "dataset")
+    _weights(folder)
+    _predictions(folder, lists)
+    _photos(folder)
+    _tweets(folder)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    _runs(folder, python)
+
+
+def _weights(folder: pathlib.Path) -> None:
+    cache = folder / WEIGHTS
+    copies = {KERAS: [cache / "t4sa" / f"{name}.h5" for name in RELEASED]}
+    copies[KERAS] += [folder / f"{name}.h5" for name in ("boosted_model", "boosted", "ViT_B32")]
+    copies[KERAS].append(folder / "dataset/benchmark/FI/models/model_1.h5")
+    with np.load(GOOGLE) as file:
+        arrays = {name: value for name, value in file.items() if "pre_logits" not in name}
+    fine_tuned = folder / WEIGHTS / f"{PRETRAINED[0]}.npz"
+    fine_tuned.parent.mkdir(parents=True)
+    np.savez(fine_tuned, **arrays)
+    copies[fine_tuned] = [cache / f"{name}.npz" for name in PRETRAINED[1:]]
+    copies[GOOGLE] = [cache / "imagenet21k/ViT-B_32.npz", folder / "ViT-B_32.npz", folder / "FILE"]
+    for source, targets in copies.items():
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    shutil.copytree(GOLDEN / "siglip_hf", folder / "FOLDER")
+    shutil.copytree(GOLDEN / "roberta", folder / "ROBERTA")
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3))
+    np.save(folder / "images.npy", images.astype(np.float32))
+
+
+def _predictions(folder: pathlib.Path, lists: dict[str, dataset_tree.Rows]) -> None:
+    """Files of predictions: without a header, or matched by path."""
+    by_path = {"mine": "3agree", "ours": "5agree", "theirs": "5agree"}
+    by_path |= {"fine_tune_FI_1": "FI_split_1/test"}
+    draw = np.random.default_rng(0)
+    for name, benchmark in by_path.items():
+        paths = [path for path, _ in lists[benchmark]]
+        probs = draw.dirichlet(np.ones(3), len(paths))
+        rows = [
+            ("path", "NEG", "NEU", "POS"),
+            *((p, *q) for p, q in zip(paths, probs, strict=True)),
+        ]
+        _table(folder / f"{name}.csv", rows)
+    (folder / "predictions").mkdir()
+    sizes = {"predictions/ViT_L16_5agree.csv": 12, "fine_tune_5agree_0.csv": 3}
+    for name, count in sizes.items():
+        _table(folder / name, [("NEG", "NEU", "POS"), *draw.dirichlet(np.ones(3), count).tolist()])
+
+
+def _table(path: pathlib.Path, rows: list) -> None:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def photo(number: int) -> bytes:
+    """A JPEG that no other looks like."""
+    pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
+    pixels = cv2.resize(pixels, (32, 32), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", pixels)[1].tobytes()
+
+
+def _photos(folder: pathlib.Path) -> None:
+    """Labelled photos: lists whose paths are below PHOTOS or crawling_backup, or beside them."""
+    for number in range(30):
+        for place in ("", "PHOTOS", "crawling_backup"):
+            file = folder / place / f"faces/{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(photo(1000 + number))
+    lists = {"photos": range(30), "train": range(18), "val": range(18, 24), "test": range(24, 30)}
+    lists |= {"merge_train": range(20), "merge_val": range(20, 30)}
+    for name, numbers in lists.items():
+        rows = [(f"faces/{n}.jpg", n % 3) for n in numbers]
+        _table(folder / f"{name}.csv", [("path", "label"), *rows])
+
+
+def tweets(count: int = TWEETS) -> list[tuple[str, str, str]]:
+    """Id, text and the path of the photo; moods take turns."""
+    ids = [f"15{n:03d}{10**13 + n}" for n in range(count)]
+    return [(i, TEXTS[n % 3].format(n), f"{i}-0.jpg") for n, i in enumerate(ids)]
+
+
+def stream(url: Callable[[str], str]) -> bytes:
+    """JSON lines of the Twitter API; `url` makes one of a photo's path."""
+    lines = []
+    for id_, text, path in tweets():
+        data = {"id": id_, "text": text, "lang": "en", "attachments": {"media_keys": ["3"]}}
+        media = [{"media_key": "3", "type": "photo", "url": url(path)}]
+        lines.append(json.dumps({"data": data, "includes": {"media": media}}) + "\n")
+    return "".join(lines).encode()
+
+
+def _tweets(folder: pathlib.Path) -> None:
+    crawl, rows = folder / "CRAWL", tweets()
+    for number, (_, _, path) in enumerate(rows):
+        for place in ("CRAWL/images", "photos", "PHOTOS"):
+            # As the list of the crawl names it, and where `distill` looks for a URL's.
+            for file in (folder / place / path, folder / place / path[:5] / path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(photo(number))
+    _table(crawl / "raw_tweets_text.csv", [("id", "text"), *((i, text) for i, text, _ in rows)])
+    _table(crawl / "all_imgs.csv", [("id_tweet", "path"), *((i, path) for i, _, path in rows)])
+    probs = [
+        [0.95 if mood == number % 3 else 0.025 for mood in range(3)] for number in range(TWEETS)
+    ]
+    told = [(id_, *three) for (id_, _, _), three in zip(rows, probs, strict=True)]
+    _table(folder / "teacher.csv", [("id", "NEG", "NEU", "POS"), *told])
+    human = [(path, number % 3) for number, (_, _, path) in enumerate(rows)]
+    _table(crawl / "human_labels.csv", [("path", "image_label"), *human])
+    columns = {"id": "post", "text": "caption", "path": "files"}
+    table = pl.DataFrame(rows, schema=list(columns.values()), orient="row")
+    table.with_columns(language=pl.lit("en")).write_parquet(folder / "posts.parquet")
+    lines = stream(lambda path: f"https://pbs.example/{path}")
+    (crawl / "2022-04.jsonl.zst").write_bytes(zstd(lines))
+    (folder / "tweets.jsonl").write_bytes(lines)
+    (folder / "deleted.txt").write_text(f"{rows[4][0]}\n{rows[8][0]}\n")
+    labelled = [(text, number % 3) for number, (_, text, _) in enumerate(rows)]
+    _table(folder / "labelled.csv", [("text", "label"), *labelled])
+    evaluated = folder / "tweeteval/sentiment"
+    evaluated.mkdir(parents=True)
+    (evaluated / "mapping.txt").write_text("0\tnegative\n1\tneutral\n2\tpositive\n")
+    (evaluated / "test_text.txt").write_text("".join(f"{text}\n" for text, _ in labelled[:20]))
+    (evaluated / "test_labels.txt").write_text("".join(f"{label}\n" for _, label in labelled[:20]))
+    release = folder / "MVSA_Single"
+    (release / "data").mkdir(parents=True)
+    names = ("negative", "neutral", "positive")
+    labels = ["ID\ttext,image"]
+    for number, (_, text, _) in enumerate(rows[:60], 1):
+        (release / f"data/{number}.jpg").write_bytes(photo(number))
+        (release / f"data/{number}.txt").write_text(text)
+        labels.append(f"{number}\t{names[(number - 1) % 3]},{names[(number - 1) % 3]}")
+    (release / "labelResultAll.txt").write_text("\n".join([*labels, ""]))
+
+
+def _runs(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None:
+    """A dataset and a run with three seeds, of which others are copies, and what is made of it."""
+    data, run = folder / "runs/data", folder / "runs/seeds/seed-0"
+    tables = ["--tweets=CRAWL/raw_tweets_text.csv", "--images=CRAWL/all_imgs.csv"]
+    labels = "--human_labels=CRAWL/human_labels.csv"
+    distill = ["-m", "vit_sentiment.distill"]
+    python([*distill, *tables, labels, "--out=runs/data/tweets"])
+    python([*distill, "ids", "runs/data/tweets", "--out=ids.parquet"])
+    build = ["-m", "input_pipeline.build"]
+    python([*build, "--builder=mvsa_single", "--release=MVSA_Single"])
+    python([*build, "--split=train=train.csv", "--split=validation=val.csv"])
+    config = ["--config=configs/demo.py", "--config.data.train=runs/data/tweets"]
+    sizes = [*_SMALL, *_ONE_STAGE, "--config.data.batch_size=16"]
+    python(["-m", "vit_sentiment.train", *config, *sizes, "--workdir=runs/seeds", "--seeds=0,1,2"])
+    for name in ("demo/train", "small", "b32", "tweets", "bal"):
+        shutil.copytree(run, folder / "runs" / name)
+    for suffix in (".npz", ".json"):
+        shutil.copy(run / f"best{suffix}", folder / f"model{suffix}")
+    shutil.copytree(data / "tweets", folder / "runs/demo/data/distilled")
+    for name in ("merged", "bal", "merged_by_tweet", "b_t4sa_1_0_upd_filt"):
+        shutil.copytree(data / "tweets", data / "t4sa" / name)
+    shutil.copytree(data / "tweets", data / "labelled_images/merge")
