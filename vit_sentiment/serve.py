@@ -52,10 +52,11 @@ BINARY = flags.DEFINE_bool("binary", False, "Negative or positive alone, unless 
 THRESHOLD = flags.DEFINE_float(
     "threshold", 0.0, "Confidence below which there is no label, unless a request says."
 )
+EXPLAIN = flags.DEFINE_bool("explain", True, "Offer heat maps; they are compiled at the start.")
 flags.adopt_module_key_flags(weight_flags)
 
 GROUPS = {
-    "Model": (MODEL, NAME, BINARY, THRESHOLD),
+    "Model": (MODEL, NAME, BINARY, THRESHOLD, EXPLAIN),
     "Address": (HOST, PORT, ALLOWED_HOSTS, ROOT_PATH),
     "Batches": (BATCH_SIZE, MAX_WAIT_MS, QUEUE),
     "Limits": (MAX_BYTES, MAX_PIXELS, MAX_IMAGES, READ_SECONDS, DRAIN_SECONDS),
@@ -68,7 +69,7 @@ def main() -> None:
     from vit_sentiment.inference.model import load
     from vit_sentiment.runtime import accelerator, compilations
     from vit_sentiment.serving import running
-    from vit_sentiment.serving.app import make_service
+    from vit_sentiment.serving.service import make_service
 
     settings = _settings()
     bound = running.bind(HOST.value, PORT.value)  # Before the work, not after it.
@@ -102,6 +103,7 @@ def _settings():
         read_seconds=READ_SECONDS.value,
         rule=Rule(BINARY.value, THRESHOLD.value),
         allowed_hosts=allowed,
+        explain=EXPLAIN.value,
         root_path=ROOT_PATH.value,
     )
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vit_sentiment.inference.model import Model, probabilities
+from vit_sentiment.inference.forward import probabilities
+from vit_sentiment.inference.model import Model
 from vit_sentiment.models.classifier import Classifier, Params, normalise
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.models.execution import Execution

@@ -1,7 +1,8 @@
 """Requests that are refused, and the one form in which every refusal is told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 
@@ -26,6 +27,19 @@ class Failure(Exception):
         """The answer."""
         body = {"error": {"code": self.code, "message": self.message}}
         return JSONResponse(body, self.status, self.headers)
+
+
+def bad_parameter(message: str) -> Failure:
+    """400: a mistake in the query."""
+    return Failure(400, "bad_parameter", message)
+
+
+def known_parameters(request: Request, names: Sequence[str]) -> dict[str, str]:
+    """The query's parameters by name; raises a Failure where there are others or one twice."""
+    given = request.query_params.multi_items()
+    if not {name for name, _ in given} <= set(names) or len(dict(given)) < len(given):
+        raise bad_parameter(f"expected each at most once: {', '.join(names)}")
+    return dict(given)
 
 
 def too_large(what: str, most: int, unit: str = "bytes") -> Failure:

@@ -3,12 +3,15 @@
 from typing import Any
 
 import vit_sentiment
+from vit_sentiment.serving.decoding import FORMATS
+from vit_sentiment.serving.explaining import METHODS
 from vit_sentiment.serving.settings import Settings
 
 Json = dict[str, Any]
 
 _COUNT = {"type": "integer", "minimum": 1}
 _TEXT = {"type": "string"}
+_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 
 
@@ -25,6 +28,7 @@ def document(settings: Settings) -> Json:
         "servers": [{"url": settings.root_path or "/"}],
         "paths": {
             "/v1/predict": {"post": _predict(settings)},
+            **({"/v1/explain": {"post": _explain(settings)}} if settings.explain else {}),
             "/v1/model": {"get": _get("What is served, and its limits.", "Model")},
             "/healthz": {
                 "get": _get("Whether new work is accepted.", "Health", {"503": "draining"})
@@ -41,8 +45,7 @@ def _predict(settings: Settings) -> Json:
     rule = settings.rule
     return {
         "summary": "The sentiment of one photo or of several.",
-        "description": f"JPEG, PNG, GIF, BMP or WebP; at most {settings.max_images} images of at "
-        f"most {settings.max_bytes:,} bytes and {settings.max_pixels:,} pixels each.",
+        "description": f"At most {settings.max_images} images. {_limits(settings)}",
         "operationId": "predict",
         "parameters": [
             _parameter("binary", {"type": "boolean", "default": rule.binary},
@@ -50,7 +53,7 @@ def _predict(settings: Settings) -> Json:
             _parameter("threshold", {**_SHARE, "default": rule.threshold},
                        "Confidence below which there is no label."),
         ],
-        "requestBody": _photos("multipart/form-data"),
+        "requestBody": _photos({"type": "array", "items": _FILE}),
         "responses": {
             "200": _json("Predictions in the order of the photos.", "Predictions"),
             "422": _json("The only photo cannot be read; why, is in its row.", "Predictions"),
@@ -59,17 +62,44 @@ def _predict(settings: Settings) -> Json:
     }  # fmt: skip
 
 
-def _photos(multipart: str) -> Json:
-    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+def _explain(settings: Settings) -> Json:
+    picture = {
+        "description": "The photo, shrunk where it is large, under the colours of the map.",
+        "headers": {"X-Class": {"description": "What is explained.", "schema": _TEXT}},
+        "content": {"image/png": {"schema": {}}},
+    }
+    return {
+        "summary": "A heat map: what in a photo spoke for a class.",
+        "description": f"One image. {_limits(settings)}",
+        "operationId": "explain",
+        "parameters": [
+            _parameter("method", {"enum": list(METHODS), "default": "gradient"},
+                       "Rollout tells where the model looked, whatever the class."),
+            _parameter("class", _TEXT, "What to explain; without it, the most probable one."),
+        ],
+        "requestBody": _photos(_FILE),
+        "responses": {
+            "200": picture,
+            **_failures("400", "403", "408", "413", "415", "422", "500", "503"),
+        },
+    }  # fmt: skip
+
+
+def _limits(settings: Settings) -> str:
+    most = f"{settings.max_bytes:,} bytes and {settings.max_pixels:,} pixels"
+    return f"{FORMATS}, of at most {most} each."
+
+
+def _photos(field: Json) -> Json:
     form = {
         "type": "object",
         "description": "Files under any name.",
-        "properties": {"image": {"type": "array", "items": file}},
+        "properties": {"image": field},
     }
     return {
         "required": True,
         "content": {
-            multipart: {"schema": form},
+            "multipart/form-data": {"schema": form},
             "image/*": {"schema": {}},
             "application/octet-stream": {"schema": {}},
         },
@@ -102,6 +132,7 @@ _FAILURES = {
     "408": "The body did not come in time.",
     "413": "Too many bytes or images.",
     "415": "Of an unknown content type or encoding.",
+    "422": "The photo cannot be read.",
     "500": "The server failed.",
     "503": "Too many images are waiting, or the server is about to end.",
 }

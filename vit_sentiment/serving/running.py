@@ -10,7 +10,8 @@ from types import FrameType
 import uvicorn
 
 from vit_sentiment.runtime.errors import UserError
-from vit_sentiment.serving.app import Service, make_app
+from vit_sentiment.serving.app import make_app
+from vit_sentiment.serving.service import Service
 
 
 def bind(host: str, port: int) -> socket.socket:
