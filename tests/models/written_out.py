@@ -13,10 +13,12 @@ TINY = ModelDescription(
 )
 
 
-def numpy_vit(params, images, d, factors=None):
+def numpy_vit(params, images, d, factors=None, touch=lambda value: value):
     """The model written out: features and logits.
 
     `factors` [L, 2] are those of the two branches of each block, as stochastic depth draws them.
+    `touch` may look at and change the weights of each attention and then the tokens whose mean is
+    taken, in this order.
     """
     factors = np.ones((d.num_layers, 2)) if factors is None else factors
 
@@ -41,7 +43,7 @@ def numpy_vit(params, images, d, factors=None):
             for n, z in (("query", x), ("key", y), ("value", y))
         )
         weights = np.exp(q @ k.swapaxes(-1, -2) / math.sqrt(d.hidden_size // d.num_heads))
-        mixed = weights / weights.sum(-1, keepdims=True) @ v
+        mixed = touch(weights / weights.sum(-1, keepdims=True)) @ v
         return np.einsum("bhte,hed->btd", mixed, p["out"]["kernel"]) + p["out"]["bias"]
 
     def mlp(p, x):
@@ -66,8 +68,10 @@ def numpy_vit(params, images, d, factors=None):
         probe = np.repeat(p["probe"], len(images), 0)
         y = attention(p["MultiHeadDotProductAttention_0"], probe, x)
         features = (y + mlp(p["MlpBlock_0"], norm(p["LayerNorm_0"], y)))[:, 0]
+    elif d.pooling == "mean":
+        features = touch(x[:, int(d.class_token) :]).mean(1)
     else:
-        features = x[:, 0] if d.pooling == "cls" else x[:, int(d.class_token) :].mean(1)
+        features = x[:, 0]
     if d.head_hidden:
         hidden = gelu("tanh", dense(params["head_hidden"], features))
         return features, dense(params["head_out"], hidden)

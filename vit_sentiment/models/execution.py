@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -24,27 +25,52 @@ class Execution:
         everything but matrix products; `blocks`: all of each block but its input.
       scan: the blocks are one compiled loop instead of a copy each: compiles faster and holds one
         more copy of their parameters while it runs. The parameter tree is the same either way.
+      record: what explanations read is sown into `intermediates`, and takes `perturbations`, whose
+        gradients are its own: `attention_weights` [B, H, T, S] of each attention, and `pooled`,
+        the tokens whose mean is taken. Slow, for an encoder that is not scanned.
     """
 
     attention: str = "auto"
     remat: str = "none"
     scan: bool = False
+    record: bool = False
 
 
 DEFAULT = Execution()
 
 
-def attend(implementation: str, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+def attend(
+    implementation: str,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    module: nn.Module | None = None,
+) -> jax.Array:
     """Softmax attention of [B, T, H, E] over [B, S, H, E] to [B, T, H, E].
+
+    Args:
+      module: the one that records the weights, see `Execution.record`; no kernel shows its weights,
+        so they are computed without one.
 
     Raises:
       UserError: `cudnn` was asked for and does not work here; one line says why.
     """
+    if module is not None:
+        weights = nn.dot_product_attention_weights(query, key)
+        weights = record(module, "attention_weights", weights)
+        return jnp.einsum("bhts,bshe->bthe", weights, value)
     if implementation == "auto":
         implementation = "xla" if _cudnn_problem(query.dtype, query.shape[-1]) else "cudnn"
     elif implementation == "cudnn" and (problem := _cudnn_problem(query.dtype, query.shape[-1])):
         raise UserError(f"config.execution.attention: cudnn does not work here: {problem}")
     return jax.nn.dot_product_attention(query, key, value, implementation=implementation)
+
+
+def record(module: nn.Module, name: str, value: jax.Array) -> jax.Array:
+    """The value with its perturbation, if there is one; sown under its name."""
+    value = module.perturb(name, value)
+    module.sow("intermediates", name, value)
+    return value
 
 
 @functools.cache

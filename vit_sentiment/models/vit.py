@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.models.execution import DEFAULT, Execution, attend
+from vit_sentiment.models.execution import DEFAULT, Execution, attend, record
 
 
 def gelu(form: str, x: jax.Array) -> jax.Array:
@@ -67,7 +67,9 @@ class EncoderBlock(nn.Module):
         d = self.description
         norm = functools.partial(nn.LayerNorm, epsilon=d.layer_norm_epsilon, dtype=d.dtype)
         y = norm(name="LayerNorm_0")(x)
-        y = attention(d, self.execution, "MultiHeadDotProductAttention_0")(y, y)
+        y = attention(d, self.execution, "MultiHeadDotProductAttention_0")(
+            y, y, sow_weights=self.execution.record
+        )
         y = nn.Dropout(d.dropout, deterministic=not self.train)(y)
         x = x + self._drop(y, drop_rate)
         y = norm(name="LayerNorm_1")(x)
@@ -156,7 +158,9 @@ class AttentionPooling(nn.Module):
         d = self.description
         probe = self.param("probe", nn.initializers.xavier_uniform(), (1, 1, d.hidden_size))
         probe = jnp.tile(probe.astype(tokens.dtype), (tokens.shape[0], 1, 1))
-        x = attention(d, self.execution, "MultiHeadDotProductAttention_0")(probe, tokens)
+        x = attention(d, self.execution, "MultiHeadDotProductAttention_0")(
+            probe, tokens, sow_weights=self.execution.record
+        )
         norm = nn.LayerNorm(epsilon=d.layer_norm_epsilon, dtype=d.dtype, name="LayerNorm_0")
         return (x + MlpBlock(d, name="MlpBlock_0")(norm(x), train=train))[:, 0]
 
@@ -186,4 +190,7 @@ class VisionTransformer(nn.Module):
             return AttentionPooling(d, self.execution, name="MAPHead_0")(x, train=train)
         if d.pooling == "cls":
             return x[:, 0]
-        return x[:, 1 if d.class_token else 0 :].mean(axis=1)
+        x = x[:, 1 if d.class_token else 0 :]
+        if self.execution.record:
+            x = record(self, "pooled", x)
+        return x.mean(axis=1)
