@@ -1,6 +1,7 @@
 const COLUMNS = { negative: "NEG", neutral: "NEU", positive: "POS" };
 
-function row({ name, found, time }, { classes }) {
+function row(photo, { classes }) {
+  const { name, found, time } = photo;
   const cells = [element("th", { scope: "row" }, name)];
   const number = (text) => element("td", { className: "number" }, text);
   if (found.error) {
@@ -12,7 +13,11 @@ function row({ name, found, time }, { classes }) {
   }
   cells.push(number(time.toLocaleTimeString("en-GB")));
   $("history").hidden = false;
-  $("rows").prepend(element("tr", {}, ...cells));
+  photo.row = element("tr", {}, ...cells);
+  // Answers overtake each other; rows do not.
+  const before = visit.photos.slice(0, visit.photos.indexOf(photo)).findLast(({ row }) => row);
+  if (before) before.row.before(photo.row);
+  else $("rows").append(photo.row);
 }
 
 /** A field of a CSV file; a leading quote keeps spreadsheets from running names as formulas. */
