@@ -362,7 +362,7 @@ def test_the_saved_history_is_what_was_shown(visit, faces, model, tmp_path):
         shown = [item.inner_text() for item in card.locator(".share").all()]
         assert shown == [f"{100 * share:.1f}%" for share in found]
         assert (row["label"], row["error"]) == (expected.label, "")
-        assert float(row["confidence"]) == max(found)
+        assert float(row["confidence"]) == pytest.approx(max(found), abs=1e-6)
     assert rows[2]["error"]
     assert not any(rows[2][column] for column in columns)
     told = page.locator("#rows tr").all_inner_texts()  # The latest first.
