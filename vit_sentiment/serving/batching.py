@@ -76,7 +76,12 @@ class Batcher:
             self._rows.append(row)
             if len(self._rows) in (1, self._largest):
                 self._changed.notify()
-        return await row.answer
+        try:
+            return await row.answer
+        except asyncio.CancelledError:
+            with self._changed, contextlib.suppress(ValueError):
+                self._rows.remove(row)  # Or it is being computed already.
+            raise
 
     def _work(self) -> None:
         running: tuple[list[_Row], Fetch, float] | None = None
