@@ -42,7 +42,7 @@ def pixels(value):
 
 
 def batching(check, max_wait):
-    """Runs an asynchronous function of a forward path and a running batcher on it."""
+    """Runs an asynchronous function of a forward path, `submit` and the batcher that runs it."""
 
     async def run():
         forward = Forward()
@@ -53,7 +53,7 @@ def batching(check, max_wait):
             return [asyncio.create_task(batcher.run(pixels(value))) for value in values]
 
         try:
-            await check(forward, submit)
+            await check(forward, submit, batcher)
         finally:
             forward.go.release(100)
             await asyncio.to_thread(batcher.stop)
@@ -62,7 +62,7 @@ def batching(check, max_wait):
 
 
 def test_a_full_batch_waits_for_nothing():
-    async def check(forward, submit):
+    async def check(forward, submit, batcher):
         tasks = submit(1, 2, 3, 4)
         assert await asyncio.to_thread(forward.next) == [1, 2, 3, 4]
         forward.go.release()
@@ -72,7 +72,7 @@ def test_a_full_batch_waits_for_nothing():
 
 
 def test_while_a_batch_is_computed_the_next_one_fills():
-    async def check(forward, submit):
+    async def check(forward, submit, batcher):
         first = submit(1)
         assert await asyncio.to_thread(forward.next) == [1]
         rest = submit(2, 3)
@@ -87,7 +87,7 @@ def test_while_a_batch_is_computed_the_next_one_fills():
 
 
 def test_a_full_batch_is_started_behind_the_one_that_is_computed():
-    async def check(forward, submit):
+    async def check(forward, submit, batcher):
         tasks = submit(1)
         assert await asyncio.to_thread(forward.next) == [1]
         tasks += submit(2)
@@ -104,8 +104,28 @@ def test_a_full_batch_is_started_behind_the_one_that_is_computed():
     batching(check, max_wait=0.001)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "batches"),
+    [({1: 1.0, 2: 2.0, 4: 4.0}, [[1], [2, 3], [4]]), ({1: 1.0, 2: 1.1, 4: 1.2}, [[1], [2, 3, 4]])],
+)
+def test_padding_is_for_devices_to_which_it_costs_little(seconds, batches):
+    async def check(forward, submit, batcher):
+        batcher.seconds = seconds
+        tasks = submit(1)
+        assert await asyncio.to_thread(forward.next) == batches[0]
+        tasks += submit(2, 3, 4)
+        await asyncio.sleep(0.05)
+        for batch in batches[1:]:
+            forward.go.release()
+            assert await asyncio.to_thread(forward.next) == batch
+        forward.go.release()
+        assert [int((await task)[0]) for task in tasks] == [1, 2, 3, 4]
+
+    batching(check, max_wait=0.001)
+
+
 def test_who_is_cancelled_is_not_computed():
-    async def check(forward, submit):
+    async def check(forward, submit, batcher):
         first = submit(1)
         assert await asyncio.to_thread(forward.next) == [1]
         gone, stays = submit(2, 3)
@@ -122,7 +142,7 @@ def test_who_is_cancelled_is_not_computed():
 
 @pytest.mark.parametrize("value", [98, 99])
 def test_a_batch_that_fails_fails_its_photos_alone(value):
-    async def check(forward, submit):
+    async def check(forward, submit, batcher):
         forward.go.release(2)
         (bad,) = submit(value)
         with pytest.raises(ValueError, match="cannot"):
