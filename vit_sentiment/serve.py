@@ -64,6 +64,10 @@ GROUPS = {
 
 
 def main() -> None:
+    from vit_sentiment.serving.sockets import bind
+
+    bound = bind(HOST.value, PORT.value)  # Before the work, not after it.
+
     import pathlib
 
     from vit_sentiment.inference.model import load
@@ -72,7 +76,6 @@ def main() -> None:
     from vit_sentiment.serving.service import make_service
 
     settings = _settings()
-    bound = running.bind(HOST.value, PORT.value)  # Before the work, not after it.
     accelerator.prepare()
     with bound, compilations.counted() as compiled:
         model = load(MODEL.value, **weight_flags.hints())

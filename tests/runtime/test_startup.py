@@ -13,7 +13,7 @@ VERBS = (
     "vit_sentiment.probe", "vit_sentiment.distill", "vit_sentiment.sweep",
     "vit_sentiment.cross_validate", "checkpoints.inspect", "checkpoints.convert",
     "checkpoints.zoo", "input_pipeline.build", "vit_sentiment.study noise",
-    "vit_sentiment.study matrix",
+    "vit_sentiment.study matrix", "vit_sentiment.serve",
 )  # fmt: skip
 HEAVY = {"jax", "jaxlib", "flax", "grain", "orbax", "tensorflow_datasets", "tensorflow", "torch"}
 TRAIN = ("--config=configs/demo.py", "--workdir=never-made")
@@ -68,6 +68,10 @@ def test_help_names_options_with_kind_and_default(run):
 @pytest.mark.parametrize(
     ("verb", "args", "parts"),
     [
+        ("vit_sentiment.serve", [], ["--model is required"]),
+        ("vit_sentiment.serve", ["--model=x", "--port=99999"], ["--port=99999"]),
+        ("vit_sentiment.serve", ["--model=x", "--host=203.0.113.9", "--port=0"],
+         ["--host=203.0.113.9 --port=0: Cannot assign requested address"]),
         ("vit_sentiment.evaluate", ["--dta=x"], ["dta", "Did you mean", "data"]),
         ("input_pipeline.build", ["--cuont=3"], ["cuont", "Did you mean", "count"]),
         ("vit_sentiment.train", [*TRAIN, "stray"], ["unexpected argument 'stray'"]),

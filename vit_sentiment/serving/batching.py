@@ -27,9 +27,11 @@ class Batcher:
 
     Attributes:
       rate: photos a second in full batches, lately.
+      seconds: that a batch of each size takes, once `warm` has measured it.
 
     A batch starts when it is full, or when nothing is computed and its first photo has waited for
     `max_wait`. While one is computed, the next one fills; only a full one is started behind it.
+    Where padding to the next size would cost more than it brings, the newest photos stay behind.
     """
 
     def __init__(
@@ -41,10 +43,11 @@ class Batcher:
         """
         Args:
           max_wait: seconds.
-          observe: is told the photos of each batch and the seconds from its start to its end.
+          observe: is told the photos of each batch and the seconds that it took.
         """
         self._forward, self._max_wait, self._observe = forward, max_wait, observe
-        self.rate = 1.0
+        self.seconds = dict.fromkeys(forward.sizes, 1.0)
+        self.rate, self._ended = 1.0, 0.0
         self._largest = forward.sizes[-1]
         self._rows: collections.deque[_Row] = collections.deque()
         self._changed = threading.Condition()
@@ -54,10 +57,12 @@ class Batcher:
     def warm(self, shape: Sequence[int]) -> None:
         """Computes a batch of each size, of pixels [H, W, 3], so that nothing is left to set up."""
         for size in self._forward.sizes:
-            self._forward(np.zeros((size, *shape), np.uint8))
-        start = time.perf_counter()
-        self._forward(np.zeros((self._largest, *shape), np.uint8))
-        self.rate = self._largest / (time.perf_counter() - start)
+            images = np.zeros((size, *shape), np.uint8)
+            self._forward(images)
+            start = time.perf_counter()
+            self._forward(images)
+            self.seconds[size] = time.perf_counter() - start
+        self.rate = self._largest / self.seconds[self._largest]
 
     def start(self) -> None:
         self._thread.start()
@@ -76,7 +81,12 @@ class Batcher:
             self._rows.append(row)
             if len(self._rows) in (1, self._largest):
                 self._changed.notify()
-        return await row.answer
+        try:
+            return await row.answer
+        except asyncio.CancelledError:
+            with self._changed, contextlib.suppress(ValueError):
+                self._rows.remove(row)  # Or it is being computed already.
+            raise
 
     def _work(self) -> None:
         running: tuple[list[_Row], Fetch, float] | None = None
@@ -102,8 +112,18 @@ class Batcher:
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            taken = [self._rows.popleft() for _ in range(min(len(self._rows), self._largest))]
+            taken = [self._rows.popleft() for _ in range(self._worth(len(self._rows)))]
         return [row for row in taken if not row.answer.cancelled()]
+
+    def _worth(self, waiting: int) -> int:
+        """Photos of the next batch: all that fit, or a smaller size without padding if faster."""
+        count = min(waiting, self._largest)
+        smaller = [size for size in self._forward.sizes if size <= count]
+        if not smaller or smaller[-1] == count:
+            return count
+        exact = smaller[-1]
+        padded = self.seconds[next(size for size in self._forward.sizes if size > count)]
+        return count if count * self.seconds[exact] >= exact * padded else exact
 
     def _begin(self, rows: list[_Row]) -> tuple[list[_Row], Fetch, float] | None:
         if not rows:
@@ -121,7 +141,9 @@ class Batcher:
         except Exception as error:
             _settle(rows, error)
             return
-        seconds = time.perf_counter() - started
+        ended = time.perf_counter()
+        seconds = ended - max(started, self._ended)  # Not that in which the one before ran.
+        self._ended = ended
         if len(rows) == self._largest:
             self.rate += 0.1 * (len(rows) / seconds - self.rate)
         self._observe(len(rows), seconds)

@@ -66,7 +66,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start, status = time.perf_counter(), _GONE
-        scope["state"]["images"] = 0
+        scope.setdefault("state", {})["images"] = 0
 
         async def sending(message: Message) -> None:
             nonlocal status
