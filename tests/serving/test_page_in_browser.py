@@ -7,52 +7,40 @@ import json
 import os
 import pathlib
 import re
-import threading
-import time
 
 import browser as shared
 import cv2
 import numpy as np
 import pytest
-import uvicorn
+import served
+import tiny
 
 from input_pipeline.demo_tweets.drawing import draw_face
 from vit_sentiment.evaluation import prediction_files
 from vit_sentiment.inference.model import load
-from vit_sentiment.serving.app import make_app
-from vit_sentiment.serving.service import make_service
-from vit_sentiment.serving.settings import Settings
 
 if (_missing := shared.missing()) and not shared.required():
     pytest.skip(_missing, allow_module_level=True)
 
 from playwright.sync_api import expect
 
-LIMITS = Settings(batch_size=2, max_images=2, max_bytes=2**20)
 SHARE = 5.1e-4
 """Half of the last digit that is shown, and what float32 sums differ by."""
 
 
 @pytest.fixture(scope="module")
-def model(golden, quick_compilation):
-    """The original system's architecture with random weights."""
-    return load(golden / "keras_train/initial.npz", gelu="exact")
+def model(quick_compilation):
+    """What the server has: the original system's architecture with random weights."""
+    return load(served.MODEL, gelu="exact")
 
 
 @pytest.fixture(scope="module")
-def site(model):
-    """Address of a server of the model."""
-    app = make_app(make_service(model, "student", LIMITS, compiled=lambda: 0))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    ((host, port),) = (bound.getsockname() for bound in server.servers[0].sockets)
-    yield f"http://{host}:{port}/"
-    server.should_exit = True
-    thread.join()
+def site(tmp_path_factory):
+    """Address of a server of the model that takes little at a time."""
+    flags = ("--name=student", "--batch_size=2", "--max_images=2", f"--max_bytes={2**20}")
+    folder = tmp_path_factory.mktemp("server")
+    with served.serving(folder, *flags, env=tiny.ENV) as server:
+        yield f"{server.url}/"
 
 
 @pytest.fixture(scope="module")
