@@ -211,6 +211,8 @@ def test_only_two_requests_are_under_way(visit, faces):
     cards = judged(page, 5)
     expect(cards.nth(4).get_by_role("heading")).to_have_text("face 0 (2).png")
     assert shared.bars(cards.nth(4)) == shared.bars(cards.nth(0))
+    names = [f"face {number}.png" for number in range(4)] + ["face 0 (2).png"]
+    assert page.locator("#rows th").all_inner_texts() == names[::-1]  # Not as they were answered.
 
 
 def test_photos_that_cannot_be_judged(visit, faces, tmp_path):
