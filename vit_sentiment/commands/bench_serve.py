@@ -83,9 +83,8 @@ def _print(description, found, wait) -> None:
     cores = found.core_seconds
     for name, values in rates.items():
         spread = f"{min(values):.1f} to {max(values):.1f}"
-        print(
-            f"{name:10} {statistics.median(values):8.1f} photos/s ({spread}), {1 / cores[name]:.1f} photos/core-second"
-        )
+        each = f"{1 / cores[name]:.1f} photos/core-second"
+        print(f"{name:10} {statistics.median(values):8.1f} photos/s ({spread}), {each}")
     for other, unit in (("singles", "times singles"), ("predict", "of predict's")):
         pairs = zip(rates["batches"], rates[other], strict=True)
         ratio = statistics.median(mine / theirs for mine, theirs in pairs)
