@@ -25,7 +25,7 @@ PORT = flags.DEFINE_integer(
 )
 ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
-    [],
+    None,
     "Names under which this may be asked for, without port, besides those of this machine "
     "(default: any where --host is not of this machine alone).",
 )
@@ -93,9 +93,9 @@ def _settings():
     from vit_sentiment.inference.decision import Rule
     from vit_sentiment.serving.settings import LOOPBACK, Settings
 
-    allowed = tuple(host.lower() for host in ALLOWED_HOSTS.value)
+    allowed = tuple(host.lower() for host in ALLOWED_HOSTS.value or ())
     if allowed or _is_loopback(HOST.value):
-        allowed = (*LOOPBACK, *allowed)
+        allowed = (*LOOPBACK, HOST.value.lower(), *allowed)
     return Settings(
         batch_size=BATCH_SIZE.value,
         max_wait=MAX_WAIT_MS.value / 1000,

@@ -8,6 +8,7 @@ import pytest
 from served import MODEL, check, photo
 
 import vit_sentiment
+from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.serving import app as serving_app
 from vit_sentiment.serving.guard import page_policy
 from vit_sentiment.serving.service import make_service
@@ -145,3 +146,8 @@ def test_the_policy_of_a_page_names_its_own_scripts_and_styles():
 )
 def test_sizes_are_powers_of_two_and_the_largest(largest, sizes):
     assert Settings(batch_size=largest).sizes == sizes
+
+
+def test_a_request_must_fit_into_the_queue():
+    with pytest.raises(UserError, match="32 photos never fits into a queue of 31"):
+        Settings(queue=31)

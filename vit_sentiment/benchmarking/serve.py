@@ -124,7 +124,8 @@ class Found:
       wrong: answers that are none, or not those of `predict`.
       asked: all requests.
       difference: the largest one of a probability.
-      core_seconds: of the batching server and of its clients, for each photo.
+      core_seconds: for each photo, of `predict`, the servers and the `clients` of `batches`; others
+        on the machine disturb them less than the rates.
       batch: median seconds of a full batch with nothing beside it.
       images: photos of a batch at full load, on average.
       latencies: at 80 % of the batching server's median rate, sorted.
@@ -159,7 +160,7 @@ def compare(
     expected = model.predict(list(photos))
     rates: dict[str, list[float]] = {"predict": [], "batches": [], "singles": []}
     alone: list[float] = []
-    compared, used = [], {"server": 0.0, "clients": 0.0}
+    compared, used = [], dict.fromkeys([*rates, "clients"], 0.0)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
 
@@ -176,14 +177,15 @@ def compare(
         before = _batch_figures(batches)
         for number in range(rounds):
             alone += [_batch_seconds(model, batch_size) for _ in range(3)]
+            start = time.process_time()
             rates["predict"].append(predict_rate(model, photos))
+            used["predict"] += time.process_time() - start
             for name, server in servers.items():
                 start = server.core_seconds()
                 done = ask(load.closed, server, clients)
                 rates[name].append(len(photos) / done.seconds)
-                if name == "batches":
-                    used["server"] += server.core_seconds() - start
-                    used["clients"] += done.core_seconds
+                used[name] += server.core_seconds() - start
+                used["clients"] += done.core_seconds * (server is batches)
             last = ", ".join(f"{name} {values[-1]:.1f}" for name, values in rates.items())
             say(f"round {number + 1} of {rounds}: {last} photos/s, load {os.getloadavg()[0]:.1f}")
         count, images = np.subtract(_batch_figures(batches), before)

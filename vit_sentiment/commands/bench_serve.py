@@ -80,17 +80,19 @@ def _print(description, found, wait) -> None:
         f"largest difference of a probability {found.difference:.1e}"
     )
     rates = found.rates
+    cores = found.core_seconds
     for name, values in rates.items():
         spread = f"{min(values):.1f} to {max(values):.1f}"
-        print(f"{name:10} {statistics.median(values):8.1f} photos/s ({spread})", end="")
-        if name == "batches":
-            for other, unit in (("singles", "times singles"), ("predict", "of predict's")):
-                pairs = zip(values, rates[other], strict=True)
-                ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-                print(f", {ratio:.2f} {unit}", end="")
-        print()
-    used = ", ".join(f"{name} {1000 * s:.1f} ms" for name, s in found.core_seconds.items())
-    print(f"cores      {used} of a core for each photo of batches")
+        each = f"{1 / cores[name]:.1f} photos/core-second"
+        print(f"{name:10} {statistics.median(values):8.1f} photos/s ({spread}), {each}")
+    for other, unit in (("singles", "times singles"), ("predict", "of predict's")):
+        pairs = zip(rates["batches"], rates[other], strict=True)
+        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+        by_core = cores[other] / cores["batches"]
+        print(f"batches    {ratio:.2f} {unit}; {by_core:.2f} by core-seconds")
+    print(
+        f"clients    {1000 * cores['clients']:.1f} ms of a core for each photo, on the same cores"
+    )
     print(
         f"batch      {1000 * found.batch:.1f} ms for {BATCH_SIZE.value} photos by itself; "
         f"{found.images:.1f} photos on average at full load"

@@ -3,6 +3,7 @@
 import dataclasses
 
 from vit_sentiment.inference.decision import Rule
+from vit_sentiment.runtime.errors import UserError
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -36,6 +37,13 @@ class Settings:
     allowed_hosts: tuple[str, ...] = LOOPBACK
     explain: bool = True
     root_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.max_images > self.queue:
+            raise UserError(
+                f"max_images: a request of {self.max_images} photos never fits into a queue of "
+                f"{self.queue}; lower it or raise the queue"
+            )
 
     @property
     def sizes(self) -> tuple[int, ...]:
