@@ -24,22 +24,27 @@ class DecodeError(ValueError):
     """Says what is wrong with an image file."""
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decodes the first frame to uint8 [h, w, 3]; EXIF rotation is not applied, alpha is dropped.
 
     libjpeg's fast integer DCT and fancy upsampling are what TensorFlow uses. JPEG files that this
     strict decoder refuses go to Pillow, which knows whether they are damaged or merely unusual.
+
+    Args:
+      most_pixels: a file that claims more is refused before it is decoded.
 
     Raises:
       DecodeError: what is wrong with the file; truncated files are errors.
     """
     if not data:
         raise DecodeError("empty file")
-    pixels = _decode_jpeg(data) if data[:2] == b"\xff\xd8" else None
-    return _decode_with_pillow(data) if pixels is None else pixels
+    pixels = _decode_jpeg(data, most_pixels) if data[:2] == b"\xff\xd8" else None
+    return _decode_with_pillow(data, most_pixels) if pixels is None else pixels
 
 
-def _decode_jpeg(data: bytes, short_side: int = 0) -> np.ndarray | None:
+def _decode_jpeg(
+    data: bytes, most_pixels: int = MOST_PIXELS, short_side: int = 0
+) -> np.ndarray | None:
     """None where libjpeg's strict decoder refuses the file.
 
     Args:
@@ -47,8 +52,7 @@ def _decode_jpeg(data: bytes, short_side: int = 0) -> np.ndarray | None:
     """
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
-        if height * width > MOST_PIXELS:
-            raise DecodeError(f"claims {width}x{height} pixels, more than {MOST_PIXELS:,}")
+        _check_size(width, height, most_pixels)
         return simplejpeg.decode_jpeg(
             data, fastdct=True, min_height=short_side, min_width=short_side
         )
@@ -58,9 +62,15 @@ def _decode_jpeg(data: bytes, short_side: int = 0) -> np.ndarray | None:
         return None
 
 
-def _decode_with_pillow(data: bytes) -> np.ndarray:
+def _check_size(width: int, height: int, most_pixels: int) -> None:
+    if width * height > most_pixels:
+        raise DecodeError(f"claims {width}x{height} pixels, more than {most_pixels:,}")
+
+
+def _decode_with_pillow(data: bytes, most_pixels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
+            _check_size(*image.size, most_pixels)
             if image.mode.startswith("I;16") or image.mode == "I":
                 grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
@@ -69,7 +79,7 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
         raise DecodeError("not an image in a known format") from error
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from error
-    except MemoryError:
+    except (DecodeError, MemoryError):
         raise
     except Exception as error:
         # On damaged files Pillow's many decoders raise whatever they stumble over.
@@ -129,7 +139,7 @@ def shrink(data: bytes, short_side: int, quality: int) -> bytes:
     Raises:
       DecodeError: what is wrong with the file.
     """
-    image = _decode_jpeg(data, short_side) if data[:2] == b"\xff\xd8" else None
+    image = _decode_jpeg(data, short_side=short_side) if data[:2] == b"\xff\xd8" else None
     if image is None:
         image = decode(data)
         height, width = image.shape[:2]

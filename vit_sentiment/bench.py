@@ -10,6 +10,7 @@ COMMANDS = {
     "teacher": "vit_sentiment.commands.bench_teacher",
     "distill": "vit_sentiment.commands.bench_distill",
     "infer": "vit_sentiment.commands.bench_infer",
+    "serve": "vit_sentiment.commands.bench_serve",
 }
 
 if __name__ == "__main__":

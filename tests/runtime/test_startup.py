@@ -21,6 +21,10 @@ def test_every_word_for_help_exits_with_0(run, word):
 @pytest.mark.parametrize(
     ("verb", "args", "parts"),
     [
+        ("vit_sentiment.serve", [], ["--model is required"]),
+        ("vit_sentiment.serve", ["--model=x", "--port=99999"], ["--port=99999"]),
+        ("vit_sentiment.serve", ["--model=x", "--host=203.0.113.9", "--port=0"],
+         ["--host=203.0.113.9 --port=0: Cannot assign requested address"]),
         ("vit_sentiment.evaluate", ["--dta=x"], ["dta", "Did you mean", "data"]),
         ("input_pipeline.build", ["--cuont=3"], ["cuont", "Did you mean", "count"]),
         ("vit_sentiment.train", [*TRAIN, "stray"], ["unexpected argument 'stray'"]),
