@@ -1,16 +1,17 @@
 """Writes a model in another format and proves that it still computes the same.
 
-  python -m checkpoints.convert ViT_B32.h5 ViT_B32.npz --input_range=0,1
-      .npz and .h5 (weights alone, for Keras) are told by the name of OUT
+  python -m checkpoints.convert ViT_B32=ViT_B32.h5 ViT_B32.npz
   python -m checkpoints.convert runs/small student
-      any other name is a Hugging Face folder: ViTForImageClassification for a linear head,
-      ViTModel and head.safetensors for the two-layer head
-  python -m checkpoints.convert ViT-B_32.npz runs/imported --to=orbax
-      the workdir of a run with one checkpoint
+
+The format is told by the name of OUT: .npz; .h5, the weights alone, for Keras; any other is a
+Hugging Face folder, ViTForImageClassification for a linear head, ViTModel and head.safetensors for
+the two-layer head. --to=orbax makes the workdir of a run with one checkpoint.
 
 IN is anything that `checkpoints.inspect` reads. OUT must not exist; it is loaded again and compared
 with IN on 8 seeded images, and does not stay if a feature or probability differs by more than 1e-5.
 What a format cannot hold is an error that says what and why.
+
+Exit code 1 also means that OUT did not compute the same.
 """
 
 import dataclasses
@@ -27,6 +28,11 @@ TO = flags.DEFINE_enum(
     "to", None, ["npz", "h5", "huggingface", "orbax"], "Format of OUT; else told by its name."
 )
 flags.adopt_module_key_flags(weight_flags)
+
+GROUPS = {
+    "Model": weight_flags.GROUP,
+    "Results": (TO,),
+}
 
 IMAGES = 8
 TOLERANCE = 1e-5
@@ -109,4 +115,4 @@ def _compare(model, other, out: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, arguments=("IN", "OUT"))
+    startup.run(main, __doc__, arguments=("IN", "OUT"), groups=GROUPS)

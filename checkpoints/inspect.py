@@ -1,10 +1,11 @@
 """Says what a weight file is, and runs images through it.
 
-  python -m checkpoints.inspect FILE
-      prints kind, model description, what is derived and what is assumed, parameters and keys
-  python -m checkpoints.inspect FILE --forward=images.npy --out=outputs.npz
-      runs float32 images [N, H, W, 3], already in the model's input range, and writes `features`
-      and, for a model with a head, `logits` (`probs` where the model masks them)
+  python -m checkpoints.inspect ViT-B_32.npz
+  python -m checkpoints.inspect ViT-B_32.npz --forward=images.npy --out=outputs.npz
+
+Prints kind, model description, what is derived and what is assumed, parameters and keys. With
+--forward it runs images that are already in the model's input range, and writes `features` and, for
+a model with a head, `logits` (`probs` where the model masks them).
 
 FILE is an .npz checkpoint in Google's or big_vision's layout, a Keras .h5 of vit-keras, a Hugging
 Face folder (ViT, SigLIP) or the workdir of a training run.
@@ -19,6 +20,12 @@ from vit_sentiment.runtime.errors import UserError
 FORWARD = flags.DEFINE_string("forward", None, "Images .npy: float32 [N, H, W, 3].")
 OUT = flags.DEFINE_string("out", None, "Where --forward writes its .npz.")
 flags.adopt_module_key_flags(weight_flags)
+
+GROUPS = {
+    "Model": weight_flags.GROUP,
+    "Data": (FORWARD,),
+    "Results": (OUT,),
+}
 
 BATCH = 32
 
@@ -114,4 +121,4 @@ def _images(path: str):
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, arguments=("FILE",))
+    startup.run(main, __doc__, arguments=("FILE",), groups=GROUPS)

@@ -1,7 +1,7 @@
 """Flags of every command that reads weights: what the weights themselves cannot tell.
 
-A command takes them over with `flags.adopt_module_key_flags(weight_flags)`, so that its `--help`
-shows them.
+A command takes them over with `flags.adopt_module_key_flags(weight_flags)`, and its `--help` shows
+them where its `GROUPS` have `GROUP`.
 """
 
 from typing import Any
@@ -22,6 +22,8 @@ IMAGE_SIZE = flags.DEFINE_string(
 )
 MASK = flags.DEFINE_string("mask", None, "Of a k-fold .h5 of weights alone, as in 1,1e-7,1.")
 INPUT_RANGE = flags.DEFINE_string("input_range", None, "LOW,HIGH of an .h5, if not -1,1.")
+
+GROUP = (CHECKPOINT, GELU, NUM_HEADS, IMAGE_SIZE, MASK, INPUT_RANGE)
 
 
 def hints() -> dict[str, Any]:

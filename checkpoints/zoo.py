@@ -1,16 +1,17 @@
 """Lists the public checkpoints and brings them to this machine.
 
   python -m checkpoints.zoo
-      prints every release: architecture, image size, whether it is here, who names its URL
   python -m checkpoints.zoo imagenet21k/ViT-B_32 ViT_B32
-      fetches these two, if they are not here, and prints their paths, one a line
-  python -m checkpoints.zoo --published
-      prints the 12 models of the original: input range, training set, published accuracy, source
-  python -m checkpoints.zoo --verify
-      hashes all that is here and compares with what was recorded at first use
+
+Without names it prints every release: architecture, image size, whether it is here, who names its
+URL. With names it fetches these, if they are not here, and prints their paths, one a line.
+--published prints the 12 models of the original: input range, training set, published accuracy,
+source. --verify hashes all that is here and compares with what was recorded at first use.
 
 Files are kept in $VIT_SENTIMENT_CACHE, else in vit_sentiment/weights of the user's cache folder.
 --json, --published and --verify take names as well, and mean all without.
+
+Exit code 1 also means that a download failed, or that --verify found a file that has changed.
 """
 
 import dataclasses
@@ -40,6 +41,11 @@ JSON = flags.DEFINE_bool("json", False, "Print the catalogue as JSON, fetch noth
 PUBLISHED = flags.DEFINE_bool(
     "published", False, "Of the original's models what was published; with --json all of it."
 )
+
+GROUPS = {
+    "Listing": (JSON, PUBLISHED, VERIFY),
+    "Downloads": (FOLDER, BASE_URL, TIMEOUT),
+}
 
 
 def main(*names: str) -> None:
@@ -173,4 +179,4 @@ def _print_table(chosen) -> None:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, arguments=("NAME...",))
+    startup.run(main, __doc__, arguments=("NAME...",), groups=GROUPS)

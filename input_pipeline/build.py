@@ -1,16 +1,14 @@
 """Writes a dataset of photos: ArrayRecord under TFDS, read by train and evaluate.
 
-  python -m input_pipeline.build --builder=labelled_images --name=mine \\
-      --split=train=train.csv --split=validation=val.csv --split=test=test.csv
-      CSV, TSV or Parquet with columns path and label; or a folder with a folder for each class
+  python -m input_pipeline.build --name=mine --split=train=train.csv \\
+      --split=validation=val.csv --split=test=test.csv
   python -m input_pipeline.build --builder=demo_tweets --count=1000
-      draws tweets whose photos and texts mostly agree
-  python -m input_pipeline.build --builder=mvsa_single --release=MVSA_Single
-      reads the public MVSA-Single release
-  python -m input_pipeline.build --builder=benchmark --benchmark=5agree --root=dataset
-      packs a benchmark of the original system (T4SA 2.0) from its dataset/ tree
-  python -m input_pipeline.build --builder=t4sa --config=bal --root=dataset --split_by=tweet
-      packs one of its training sets, with the lists' own parts or split anew
+
+The builders: `labelled_images` reads CSV, TSV or Parquet with columns path and label, or a folder
+with a folder for each class; `demo_tweets` draws tweets whose photos and texts mostly agree;
+`mvsa_single` reads the public MVSA-Single release; `benchmark` packs a benchmark of the original
+system (T4SA 2.0) from its dataset/ tree, and `t4sa` one of its training sets, with the lists' own
+parts or split anew.
 """
 
 import re
@@ -34,48 +32,44 @@ ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "Unusable rows: fail at the first, or skip and list."
 )
 
-SPLIT = flags.DEFINE_multi_string(
-    "split", [], "labelled_images: SPLIT=TABLE or SPLIT=FOLDER; once for each split."
-)
+SPLIT = flags.DEFINE_multi_string("split", [], "SPLIT=TABLE or SPLIT=FOLDER; once for each split.")
 IMAGES = flags.DEFINE_string(
     "images", None, "Folder that paths in a table are relative to (default: the table's or tree's)."
 )
-PATH_COLUMN = flags.DEFINE_string("path_column", "path", "labelled_images: column of paths.")
+PATH_COLUMN = flags.DEFINE_string("path_column", "path", "Column of paths.")
 LABEL_COLUMN = flags.DEFINE_string(
-    "label_column", "", "labelled_images: column of labels (default: label or class)."
+    "label_column", "", "Column of labels (default: label or class)."
 )
-ID_COLUMN = flags.DEFINE_string("id_column", "", "labelled_images: ids (default: the path).")
+ID_COLUMN = flags.DEFINE_string("id_column", "", "Ids (default: the path).")
 GROUP_COLUMN = flags.DEFINE_string(
-    "group_column", "", "labelled_images: what splits must not part (default: tweet id, or id)."
+    "group_column", "", "What splits must not part (default: tweet id, or id)."
 )
 CLASSES = flags.DEFINE_list(
-    "classes", ["negative", "neutral", "positive"], "labelled_images: class names in label order."
+    "classes", ["negative", "neutral", "positive"], "Class names in label order."
 )
-LABELS_OF = flags.DEFINE_enum(
-    "labels_of", "human", ["human", "teacher"], "labelled_images: who gave the labels."
-)
+LABELS_OF = flags.DEFINE_enum("labels_of", "human", ["human", "teacher"], "Who gave the labels.")
 
-COUNT = flags.DEFINE_integer("count", 1000, "demo_tweets: how many.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "demo_tweets: the tweets are a function of it.")
-SIZE = flags.DEFINE_integer("size", 32, "demo_tweets: side of the photos.", lower_bound=16)
+COUNT = flags.DEFINE_integer("count", 1000, "How many.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "The tweets are a function of it.")
+SIZE = flags.DEFINE_integer("size", 32, "Side of the photos.", lower_bound=16)
 NOISE = flags.DEFINE_float(
     "noise",
     0.3,
-    "demo_tweets: share of the texts whose mood is drawn at random.",
+    "Share of the texts whose mood is drawn at random.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
 CONFUSION = flags.DEFINE_string(
     "confusion",
     None,
-    "demo_tweets: instead of --noise, the shares of negative/neutral/positive texts by the mood of "
+    "Instead of --noise, the shares of negative/neutral/positive texts by the mood of "
     "the face, as .59/.33/.08,.22/.49/.29,.10/.39/.51.",
 )
 SHUFFLE_TEXTS = flags.DEFINE_bool(
-    "shuffle_texts", False, "demo_tweets: permute texts against photos, as a control."
+    "shuffle_texts", False, "Permute texts against photos, as a control."
 )
 
-RELEASE = flags.DEFINE_string("release", None, "mvsa_single: folder of the unpacked release.")
+RELEASE = flags.DEFINE_string("release", None, "Folder of the unpacked release.")
 
 ROOT = flags.DEFINE_string("root", "dataset", "benchmark, t4sa: the original's dataset/ folder.")
 BENCHMARK = flags.DEFINE_string(
@@ -92,6 +86,22 @@ SPLIT_BY = flags.DEFINE_enum(
     "so that no tweet is in two parts and merged trains on nothing that B-T4SA holds out.",
 )
 SPLIT_SEED = flags.DEFINE_integer("split_seed", 42, "t4sa: of a split by image or tweet.")
+
+GROUPS = {
+    "Dataset": (BUILDER, NAME, DATA_DIR, ON_ERROR, IMAGES),
+    "labelled_images": (
+        SPLIT,
+        PATH_COLUMN,
+        LABEL_COLUMN,
+        ID_COLUMN,
+        GROUP_COLUMN,
+        CLASSES,
+        LABELS_OF,
+    ),
+    "demo_tweets": (COUNT, SEED, SIZE, NOISE, CONFUSION, SHUFFLE_TEXTS),
+    "mvsa_single": (RELEASE,),
+    "benchmark and t4sa": (ROOT, BENCHMARK, CONFIG, SPLIT_BY, SPLIT_SEED),
+}
 
 
 def main() -> None:
@@ -221,4 +231,4 @@ def _t4sa():
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

@@ -10,13 +10,54 @@ import functools
 import importlib
 import json
 import os
+import pathlib
+import re
 import runpy
+import shlex
+import subprocess
 import sys
 
 from absl import flags
 
 from vit_sentiment.runtime import startup
 from vit_sentiment.runtime.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def command_lines(text):
+    """Module and words of each `python -m MODULE ...` line, continued lines joined."""
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:2] == ["python", "-m"]:
+            yield words[2], words[3:]
+
+
+def problems(module, commands, names=()):
+    """What this program finds in commands and flags' names of one verb."""
+    done = subprocess.run(
+        [sys.executable, __file__, module],
+        input=json.dumps({"commands": commands, "flags": sorted(names)}),
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def verbs():
+    """Every verb, such as `vit_sentiment.study`, and every command, `vit_sentiment.study noise`."""
+    found = []
+    for folder in ("vit_sentiment", "checkpoints", "input_pipeline"):
+        for path in sorted((ROOT / folder).glob("*.py")):
+            module = f"{folder}.{path.stem}"
+            calls = re.search(r"^    startup\.run(_command)?\(", path.read_text(), flags=re.M)
+            if calls:
+                commands = importlib.import_module(module).COMMANDS if calls[1] else {}
+                found += [module, *(f"{module} {name}" for name in commands if name)]
+    return found
 
 
 def in_child(check):
@@ -64,7 +105,7 @@ def flags_of(pick, name):
 def main(module):
     asked = json.load(sys.stdin)
     started = []
-    startup.run = lambda main, doc, arguments=(), config=None: started.append(
+    startup.run = lambda main, doc, arguments=(), config=None, groups=None: started.append(
         ((), lambda words: (words, arguments, config))
     )
     startup.run_command = lambda commands, doc="": started.append(

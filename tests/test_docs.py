@@ -1,14 +1,10 @@
 """The documents: every command in them parses, and every link leads somewhere."""
 
-import json
-import os
 import pathlib
 import re
-import shlex
-import subprocess
-import sys
 
 import pytest
+from parse_commands import command_lines, problems
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,10 +18,7 @@ def without_blocks(text):
 def blocks(text):
     """Command lines of the shell blocks of a document, continued lines joined."""
     for block in re.findall(r"^```sh\n(.*?)^```$", text, flags=re.S | re.M):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:2] == ["python", "-m"]:
-                yield words[2], words[3:]
+        yield from command_lines(block)
 
 
 def spans(text):
@@ -51,19 +44,6 @@ def asked():
 
 
 ASKED = asked()
-
-
-def problems(module, commands, flags):
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "parse_commands.py"), module],
-        input=json.dumps({"commands": commands, "flags": sorted(flags)}),
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_commands_are_found_in_blocks_and_in_the_text():

@@ -1,7 +1,7 @@
 """Measures speed, memory and exactness on this machine; of the teacher beside another program.
 
-python -m vit_sentiment.bench teacher --help
-python -m vit_sentiment.bench distill --help
+python -m vit_sentiment.bench distill --parts=hashes,tables --scale=0.1
+python -m vit_sentiment.bench teacher --tweets=texts.txt --peer_python=PEER/bin/python
 """
 
 from vit_sentiment.runtime import startup

@@ -44,6 +44,13 @@ STORE = flags.DEFINE_bool(
 )
 flags.adopt_module_key_flags(weight_flags)
 
+GROUPS = {
+    "Model": (WORKDIR, WEIGHTS, *weight_flags.GROUP),
+    "Data": (DATA, DATA_DIR, SPLIT, LABEL, IMAGES),
+    "Results": (OUT, STORE),
+    "Running": (BATCH_SIZE, ON_ERROR),
+}
+
 RESULT_FILE = "calibration.json"
 REPORT_FILE = "report.html"
 PROBLEMS_FILE = "problems.csv"
@@ -202,4 +209,4 @@ def _out(source) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

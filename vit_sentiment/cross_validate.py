@@ -1,13 +1,14 @@
 """Fine-tunes a model on folds of a small benchmark, or on FI's given splits, and judges each.
 
   python -m vit_sentiment.cross_validate -m boosted_model=boosted_model.h5 -b 5agree --folds=5
-  python -m vit_sentiment.cross_validate -m ViT_L16 -b FI --splits=given --config.seed=1
-  python -m vit_sentiment.cross_validate -m runs/b32 -b emotion_ROI_complete --epochs=6
+  python -m vit_sentiment.cross_validate -m ViT_L16 -b FI --splits=given
 
 Every fold is a run in a workdir of its own, from the same weights, head included. Folds are
 scikit-learn's StratifiedKFold over the rows of the benchmark in their order; neutral is masked out,
 and the last weights are judged. FI's splits are trained without a mask, and the weights that are
 best on the validation part are judged. Ctrl-C or SIGTERM saves; the same command goes on.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib
@@ -27,8 +28,8 @@ _CONFIG_FILE = pathlib.Path(__file__).parents[1] / "configs" / "cross_validate.p
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Recipe FILE.py[:arg]; --config.field=value changes a field (default: the project's "
-    "configs/cross_validate.py, whose argument `:original` keeps the original's order of data).",
+    "Recipe (default: the project's configs/cross_validate.py, whose argument `:original` keeps "
+    "the original's order of data).",
     lock_config=True,
 )
 MODEL = flags.DEFINE_string(
@@ -65,6 +66,14 @@ OUT = flags.DEFINE_string(
     "out", None, "Folder of all runs and results (default: below runs/cross_validate)."
 )
 flags.adopt_module_key_flags(weight_flags)
+
+GROUPS = {
+    "Model": (MODEL, *weight_flags.GROUP),
+    "Data": (BENCHMARK, ROOT, IMAGES, SPLITS, FOLDS),
+    "Training": (CONFIG, EPOCHS, BATCH_SIZE, SEED),
+    "Results": (OUT, FORMAT),
+    "Running": (AT_ONCE, ON_ERROR),
+}
 
 GIVEN = ("FI",)
 
@@ -206,4 +215,4 @@ def _judge(system, parts, workdirs, config, out) -> None:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, config=_CONFIG_FILE)
+    startup.run(main, __doc__, config=_CONFIG_FILE, groups=GROUPS)

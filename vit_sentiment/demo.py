@@ -6,6 +6,8 @@
 Each step is a command that is printed before it runs. With several seeds a control is added, whose
 texts are shuffled against the photos, so that there is nothing to learn. A student that was trained
 completely before is not trained again.
+
+Exit code 1 also means that a step ended with it, which told why.
 """
 
 import pathlib
@@ -21,6 +23,12 @@ OUT = flags.DEFINE_string("out", "runs/demo", "Folder of everything that is writ
 SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds of the tweets, the student and the data order.")
 COUNT = flags.DEFINE_integer("count", 20000, "Tweets to draw.", lower_bound=100)
 CONFIG = flags.DEFINE_string("config", "configs/demo.py", "Run description of the student.")
+
+GROUPS = {
+    "Data": (COUNT,),
+    "Training": (CONFIG, SEEDS),
+    "Results": (OUT,),
+}
 
 
 def main() -> None:
@@ -74,4 +82,4 @@ def _student(out: pathlib.Path, seed: int, *, shuffle_texts: bool) -> tuple[dict
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

@@ -1,12 +1,7 @@
 """Evaluates trained models on a labelled split and writes predictions, metrics and a report.
 
   python -m vit_sentiment.evaluate --workdir=runs/demo/train --data=runs/demo/data/distilled
-  python -m vit_sentiment.evaluate --weights=model.npz --data=photos.csv --out=runs/evaluation
-  python -m vit_sentiment.evaluate --workdir=runs/small,runs/b32 --data=tweets
   python -m vit_sentiment.evaluate -m ViT_L16 -b 5agree --root=dataset
-  python -m vit_sentiment.evaluate -m ViT_B32,boosted_model=boosted.h5 -b all --html=all.html
-  python -m vit_sentiment.evaluate --predictions=mine.csv -b 5agree,3agree
-  python -m vit_sentiment.evaluate --compare ViT_L16=ours.csv theirs.csv -b 5agree
 
 The data is the folder or name of a dataset, a table with columns path and label, or a folder with a
 folder of photos for each class. A student of a text teacher is scored against human labels, and its
@@ -18,6 +13,8 @@ With --benchmark models and files of predictions are scored on the original's be
 protocol and beside what was published; every two are tested against each other, or those that
 --compare names. Benchmarks are read from the original's dataset/ folder, or, where it lacks them,
 packed from below --data_dir.
+
+With --reproduce exit code 1 also means that a published figure was not reached.
 """
 
 from absl import flags
@@ -45,12 +42,12 @@ BENCHMARK = flags.DEFINE_list(
     "Names of benchmarks with commas between, or all: the six of the original.",
     short_name="b",
 )
-ROOT = flags.DEFINE_string("root", "dataset", "Benchmarks: the original's dataset/ folder.")
+ROOT = flags.DEFINE_string("root", "dataset", "The original's dataset/ folder.")
 PREDICTIONS = flags.DEFINE_multi_string(
-    "predictions", [], "Benchmarks: FILE or NAME=FILE of predictions, of any system."
+    "predictions", [], "FILE or NAME=FILE of predictions, of any system."
 )
 COMPARE = flags.DEFINE_string(
-    "compare", None, "Benchmarks: two systems A B to test, files of predictions or models."
+    "compare", None, "Two systems A B to test, files of predictions or models."
 )
 REPRODUCE = flags.DEFINE_bool(
     "reproduce", False, "Exit with 1 unless every published cell is within 0.1 point."
@@ -64,7 +61,7 @@ FORMAT = flags.DEFINE_enum(
 FOLD = flags.DEFINE_integer(
     "fold",
     None,
-    "Benchmarks: the test rows of this one of the original's five folds alone, 0 to 4.",
+    "The test rows of this one of the original's five folds alone, 0 to 4.",
     lower_bound=0,
     upper_bound=4,
 )
@@ -97,6 +94,14 @@ REPORT_IMAGES = flags.DEFINE_bool(
     "report_images", False, "Embed the most confident mistakes in the report."
 )
 flags.adopt_module_key_flags(weight_flags)
+
+GROUPS = {
+    "Model": (WORKDIR, WEIGHTS, MODEL, *weight_flags.GROUP),
+    "Data": (DATA, DATA_DIR, SPLIT, IMAGES, LABEL),
+    "Benchmarks": (BENCHMARK, ROOT, FOLD, PREDICTIONS, COMPARE, REPRODUCE),
+    "Results": (OUT, PROBES, REPORT_IMAGES, FORMAT, JSON, CSV, HTML),
+    "Running": (BATCH_SIZE, ON_ERROR),
+}
 
 OF_BENCHMARKS = (MODEL, ROOT, PREDICTIONS, COMPARE, REPRODUCE, FORMAT, FOLD, JSON, CSV, HTML)
 OF_DATA = (DATA, SPLIT, LABEL, PROBES, REPORT_IMAGES)
@@ -175,4 +180,4 @@ def _workdirs() -> list[str]:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__, arguments=("SYSTEM...",))
+    startup.run(main, __doc__, arguments=("SYSTEM...",), groups=GROUPS)

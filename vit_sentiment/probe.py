@@ -59,6 +59,14 @@ CACHE = flags.DEFINE_string(
 )
 flags.adopt_module_key_flags(weight_flags)
 
+GROUPS = {
+    "Model": (WORKDIR, WEIGHTS, *weight_flags.GROUP),
+    "Data": (DATA, DATA_DIR, IMAGES, SPLIT, LABEL),
+    "Training": (TRAIN_DATA, TRAIN_SPLIT, VALIDATION_SPLIT, TRAIN_LABEL, SEED, DRAWS),
+    "Results": (OUT,),
+    "Running": (BATCH_SIZE, ON_ERROR, CACHE),
+}
+
 PREDICTIONS_FILE = "predictions.csv"
 REPORT_FILE = "report.html"
 PROBLEMS_FILE = "problems.csv"
@@ -210,4 +218,4 @@ def _out(test) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

@@ -1,9 +1,7 @@
 """Studies what makes a student good, over several seeds.
 
-python -m vit_sentiment.study noise --help
-    compares ways of learning from a noisy text teacher on drawn tweets
-python -m vit_sentiment.study matrix --help
-    estimates how noisy a teacher's labels are
+python -m vit_sentiment.study noise --out=runs/noise
+python -m vit_sentiment.study matrix --workdir=runs/tweets --data=runs/data/tweets
 """
 
 from vit_sentiment.runtime import startup

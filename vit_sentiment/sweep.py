@@ -7,8 +7,10 @@
 
 Each point is trained with each seed in WORKDIR/POINT/seed-N, as `train` does. SIGTERM or Ctrl-C
 saves and exits with 0; the same command resumes and leaves out what is complete. A point that fails
-is told in its row, the others go on, and the exit code is 1. sweep.csv, sweep.json and sweep.html
-hold the table of the points that are complete by then, those of other shards included.
+is told in its row, and the others go on. sweep.csv, sweep.json and sweep.html hold the table of the
+points that are complete by then, those of other shards included.
+
+Exit code 1 also means that a point failed.
 """
 
 import pathlib
@@ -27,7 +29,7 @@ from vit_sentiment.training.stopping import stop_requests
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Run description FILE.py[:arg] of all points; --config.field=value changes a field.",
+    "Run description of all points.",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
@@ -50,6 +52,12 @@ SHARD = flags.DEFINE_string(
     "0/1",
     "I/N: trains every N-th point from the I-th, for N machines that share a folder.",
 )
+
+GROUPS = {
+    "Training": (CONFIG, GRID, SEEDS),
+    "Results": (WORKDIR,),
+    "Running": (AT_ONCE, SHARD),
+}
 
 
 def main() -> None:
@@ -95,4 +103,4 @@ def _shard() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

@@ -1,13 +1,13 @@
 """Trains a classifier, or resumes the run in a workdir.
 
   python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo/train
-  python -m vit_sentiment.train --config=configs/tweets.py --workdir=runs/tweets \\
-      --config.data.train=runs/data/tweets '--config.stages[0].learning_rate=3e-4'
   python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/demo-seeds --seeds=0,1,2
 
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes, and ends with the same weights
 as a run that nobody stopped. The workdir holds checkpoints (latest and best), metrics.jsonl,
 TensorBoard files and a manifest.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib
@@ -24,7 +24,7 @@ from vit_sentiment.training.stopping import stop_requests
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Run description FILE.py[:arg]; --config.field=value changes a field.",
+    "Run description.",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -45,6 +45,12 @@ COORDINATOR = flags.DEFINE_string(
 )
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "With HOST:PORT: how many there are.")
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "With HOST:PORT: which one this is, from 0.")
+
+GROUPS = {
+    "Training": (CONFIG, SEEDS),
+    "Results": (WORKDIR,),
+    "Running": (AT_ONCE, COORDINATOR, NUM_PROCESSES, PROCESS_ID),
+}
 
 
 def main() -> None:
@@ -84,4 +90,4 @@ def _join_processes() -> None:
 
 
 if __name__ == "__main__":
-    startup.run(main, __doc__)
+    startup.run(main, __doc__, groups=GROUPS)

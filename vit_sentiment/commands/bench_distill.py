@@ -28,6 +28,11 @@ SCALE = flags.DEFINE_float(
     upper_bound=1.0,
 )
 
+GROUPS = {
+    "Data": (PHOTOS,),
+    "Running": (PARTS, SCALE),
+}
+
 
 def main() -> None:
     from vit_sentiment.benchmarking import distill, machine

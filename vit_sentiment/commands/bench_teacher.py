@@ -2,10 +2,14 @@
 
   python -m vit_sentiment.bench teacher --tweets=CRAWL/raw_tweets_text.csv \\
       --peer_python=PEER/bin/python
+  python -m vit_sentiment.bench teacher --tweets=texts.txt --model=twitter-roberta \\
+      --peer_python=PEER/bin/python --count=256
 
-RoBERTa-base with random weights, float32, against PyTorch with batches of 32, sorted by length and
-unsorted, tokenisation included. The peer runs in a Python of its own that has torch and
-transformers.
+RoBERTa-base with random weights, or --model, in float32 against PyTorch with batches of 32, sorted
+by length and unsorted, tokenisation included. The peer runs in a Python of its own that has torch
+and transformers.
+
+Exit code 1 also means that the peer stopped.
 """
 
 import pathlib
@@ -24,6 +28,12 @@ PEER_PYTHON = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model", None, "Hugging Face folder to measure (default: RoBERTa-base with random weights)."
 )
+
+GROUPS = {
+    "Model": (MODEL, PEER_PYTHON),
+    "Data": (TWEETS, COUNT),
+    "Running": (ROUNDS,),
+}
 
 
 def main() -> None:

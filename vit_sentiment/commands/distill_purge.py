@@ -6,6 +6,8 @@
 Afterwards no photo, id, label, probability or group name of these tweets is in the dataset or in
 the tables of its folder; all other records stay as they are, byte for byte. The card tells how many
 went on which day. An interrupted purge is run again.
+
+Exit code 1 also means that a file that is no table still names one of these tweets.
 """
 
 import datetime
@@ -20,6 +22,11 @@ IDS = flags.DEFINE_string(
     required=True,
 )
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Tell what would go, and change nothing.")
+
+GROUPS = {
+    "Data": (IDS,),
+    "Running": (DRY_RUN,),
+}
 
 ARGUMENTS = ("DATASET",)
 

@@ -16,6 +16,11 @@ IMAGES = flags.DEFINE_string("images", None, "Their photos, as `distill` finds t
 COLUMNS = flags.DEFINE_string("columns", None, "Of a table of tweets, as `distill` takes them.")
 OUT = flags.DEFINE_string("out", None, "Folder to write the dataset to.", required=True)
 
+GROUPS = {
+    "Data": (TWEETS, IMAGES, COLUMNS),
+    "Results": (OUT,),
+}
+
 ARGUMENTS = ("IDS",)
 
 

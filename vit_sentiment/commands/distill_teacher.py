@@ -52,6 +52,13 @@ ON_ERROR = flags.DEFINE_enum(
     "on_error", "fail", ["fail", "skip"], "Unusable rows: fail at the first, or skip and list."
 )
 
+GROUPS = {
+    "Teacher": (TEACHER, TEACHER_MODEL, TEACHER_TABLE, MAX_TOKENS, SHARPNESS),
+    "Data": (DATA, DATA_DIR, SPLIT, TEXT_COLUMN, LABEL_COLUMN, ID_COLUMN),
+    "Results": (OUT,),
+    "Running": (ON_ERROR,),
+}
+
 PROBLEMS_FILE = "problems.csv"
 
 

@@ -2,8 +2,6 @@
 
   python -m vit_sentiment.distill --tweets=CRAWL/raw_tweets_text.csv --images=CRAWL/all_imgs.csv \\
       --human_labels=CRAWL/human_labels.csv --out=runs/data/tweets
-  python -m vit_sentiment.distill --config=configs/distill.py:bal --tweets=stream.jsonl.gz \\
-      --out=runs/data/bal --config.fetch.enabled --config.leaks.of='("5agree",)'
   python -m vit_sentiment.distill --tweets=posts.parquet --images=photos --out=runs/data/posts \\
       --columns=id=post,text=caption,images=files,lang=language
 
@@ -15,8 +13,9 @@ the same command goes on where it was interrupted. What fell away where is print
 OUT/funnel.json and OUT/report.html; the dataset's problems.csv lists the rows without use.
 
 configs/distill.py documents every setting; --config=configs/distill.py:NAME, with bal, bal_flat,
-unb or merged, makes the original's sets. Human labels are for evaluation alone. Other commands:
-`distill teacher`, `distill purge`, `distill ids` and `distill rehydrate`, each with --help.
+unb or merged, makes the original's sets. Human labels are for evaluation alone.
+
+Exit code 1 also means that a stage left no photo; OUT/funnel.json says where they went.
 """
 
 import pathlib
@@ -33,7 +32,7 @@ CONFIG_FILE = pathlib.Path(__file__).parents[2] / "configs" / "distill.py"
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Settings FILE.py[:arg] (default: configs/distill.py); --config.field=value changes one.",
+    "Settings (default: configs/distill.py).",
     lock_config=True,
 )
 TWEETS = flags.DEFINE_string(
@@ -59,6 +58,14 @@ ON_ERROR = flags.DEFINE_enum(
     "on_error", "skip", ["fail", "skip"], "Unusable rows: fail at the first, or skip and list."
 )
 flags.adopt_module_key_flags(weight_flags)
+
+GROUPS = {
+    "Data": (TWEETS, IMAGES, COLUMNS, HUMAN_LABELS),
+    "Settings": (CONFIG,),
+    "Results": (OUT,),
+    "Running": (ON_ERROR,),
+    "Model that compares photos, config.duplicates.model": weight_flags.GROUP,
+}
 
 
 def main() -> None:

@@ -25,6 +25,12 @@ SPLIT = flags.DEFINE_string("split", "validation", "Its split, which the run did
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "latest", ["latest", "best"], "Of the run.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Photos at a time.", lower_bound=1)
 
+GROUPS = {
+    "Model": (WORKDIR, CHECKPOINT),
+    "Data": (DATA, DATA_DIR, SPLIT),
+    "Running": (BATCH_SIZE,),
+}
+
 
 def main() -> None:
     import numpy as np

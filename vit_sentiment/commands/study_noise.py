@@ -33,6 +33,8 @@ seeds.
 
 SIGTERM or Ctrl-C saves and exits with 0; the same command resumes and leaves out what is complete.
 With the defaults it trains 48 students, about a minute each on two cores that do nothing else.
+
+Exit code 1 also means that training diverged, or that the memory did not suffice.
 """
 
 import pathlib
@@ -53,8 +55,7 @@ CONFIG_FILE = pathlib.Path(__file__).parents[2] / "configs" / "demo.py"
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Run description FILE.py[:arg] of the students (default: configs/demo.py); methods change its "
-    "loss; --config.field=value changes another field.",
+    "Run description of the students (default: configs/demo.py); methods change its loss.",
     lock_config=True,
 )
 OUT = flags.DEFINE_string("out", "runs/noise", "Folder of everything that is written.")
@@ -62,6 +63,12 @@ SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the tweets, studen
 COUNT = flags.DEFINE_integer("count", 20000, "Tweets of each seed.", lower_bound=100)
 METHODS_FLAG = flags.DEFINE_list("methods", list(METHODS), "Methods to compare with hard.")
 NOISES_FLAG = flags.DEFINE_list("noises", list(NOISES), "Noises to draw.")
+
+GROUPS = {
+    "Data": (COUNT, NOISES_FLAG),
+    "Training": (CONFIG, METHODS_FLAG, SEEDS),
+    "Results": (OUT,),
+}
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ not. Mistakes in configs are told by `config_errors`.
 """
 
 import errno
+import functools
 import importlib
 import math
 import os
@@ -20,11 +21,10 @@ from typing import Any, NoReturn
 
 from absl import flags, logging
 
+from vit_sentiment.runtime import help_text
 from vit_sentiment.runtime.errors import UserError
 
 HELP_WORDS = frozenset({"--help", "-help", "-h", "-?", "--helpshort", "--helpfull"})
-EXIT_CODES = """Exit codes: 0 success; 1 a mistake in the input, told in one line; 2 a defect of
-this project, with a traceback; 130 interrupted."""
 
 
 def run(
@@ -33,18 +33,28 @@ def run(
     *,
     arguments: tuple[str, ...] = (),
     config: str | os.PathLike[str] | None = None,
+    groups: help_text.Groups | None = None,
 ) -> NoReturn:
     """Parses the command line, runs `main` and exits.
 
     Args:
       main: takes the positional arguments.
-      doc: the verb's module docstring, the head of `--help`.
+      doc: the verb's module docstring: a sentence, two indented examples, and details.
       arguments: names of the positional arguments, all of them required; a last one that ends
         in `...` takes any number of words, none included.
       config: file for a flag `config` that the command line does not have. As the flag's own
         default ml_collections would read it on import, where mistakes have no handler.
+      groups: titles to flags in the order in which `--help` shows them: all that the module has.
     """
-    sys.exit(_run(main, doc, arguments, config, sys.argv, sys.argv[0]))
+    show_help = functools.partial(
+        help_text.render,
+        doc,
+        sys.argv[0],
+        arguments=arguments,
+        groups=groups,
+        needs_config=config is None,
+    )
+    sys.exit(_run(main, arguments, config, sys.argv, show_help))
 
 
 def run_command(commands: Mapping[str, str], doc: str = "") -> NoReturn:
@@ -52,34 +62,44 @@ def run_command(commands: Mapping[str, str], doc: str = "") -> NoReturn:
 
     Args:
       commands: name to module, which is imported only if it is wanted and has flags, `main`, a
-        docstring and, where they are needed, `ARGUMENTS` and `CONFIG_FILE`, see `run`. The one with
-        the empty name runs where the first word is an option or missing.
+        docstring and, where they are needed, `ARGUMENTS`, `CONFIG_FILE` and `GROUPS`, see `run`.
+        The one with the empty name runs where the first word is an option or missing.
       doc: for the `--help` of a verb without such a command.
     """
     words = sys.argv[1:]
     name = words[0] if words and not words[0].startswith("-") else ""
     if name not in commands:
         if not name and HELP_WORDS.intersection(words):
-            sys.exit(_run(lambda: None, doc, (), None, sys.argv, sys.argv[0]))
+            show_help = functools.partial(help_text.render, doc, "", commands=commands)
+            sys.exit(_run(lambda: None, (), None, sys.argv, show_help))
         found = f"unknown command {name!r}" if name else "missing command"
         sys.exit(_fail(f"{found}; there are: {', '.join(filter(None, commands))}"))
     module = importlib.import_module(commands[name])
     arguments, config = getattr(module, "ARGUMENTS", ()), getattr(module, "CONFIG_FILE", None)
+    show_help = functools.partial(
+        help_text.render,
+        module.__doc__,
+        module,
+        command=name,
+        arguments=arguments,
+        groups=getattr(module, "GROUPS", None),
+        commands=None if name else commands,
+        needs_config=config is None,
+    )
     argv = [sys.argv[0], *words[1 if name else 0 :]]
-    sys.exit(_run(module.main, module.__doc__, arguments, config, argv, module))
+    sys.exit(_run(module.main, arguments, config, argv, show_help))
 
 
 def _run(
     main: Callable[..., None],
-    doc: str,
     arguments: tuple[str, ...],
     config: str | os.PathLike[str] | None,
     argv: list[str],
-    module: Any,
+    show_help: Callable[[], str],
 ) -> int:
     try:
         if HELP_WORDS.intersection(argv[1:]):
-            print(_help(doc, module))
+            print(show_help())
             sys.stdout.flush()
             return 0
         logging.set_verbosity(logging.ERROR)  # Orbax and TFDS narrate every file.
@@ -196,14 +216,3 @@ def seeds(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}: a seed is named twice in {','.join(texts)}")
     return values
-
-
-def _help(doc: str, module: Any) -> str:
-    found = sorted(flags.FLAGS.get_key_flags_for_module(module), key=lambda flag: flag.name)
-    lines = [doc.strip(), *(["", "Options:"] if found else [])]
-    for flag in found:
-        default = "" if flag.default in (None, "") else f" (default: {flag.default})"
-        kind = "" if flag.boolean else f"={flag.flag_type().upper()}"
-        lines.append(f"  --{flag.name}{kind}")
-        lines.append(f"      {_one_line(flag.help)}{default}")
-    return "\n".join([*lines, "", EXIT_CODES])

@@ -54,12 +54,18 @@ def labelled_tweets(folder: pathlib.Path, count: int, seed: int, how: Sequence[s
 
 
 def run_command(module: str, *arguments: str) -> None:
-    """Says and runs a command of ours; raises UserError unless it exits with 0."""
+    """Says and runs a command of ours.
+
+    Raises:
+      UserError: what it was given was a mistake, which it told.
+      subprocess.CalledProcessError: it failed otherwise.
+    """
     say("$ " + shlex.join(["python", "-m", module, *arguments]))
     root = pathlib.Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], env=os.environ | {"PYTHONPATH": path}
     )
-    if done.returncode:
-        raise UserError(f"{module} exited with code {done.returncode}; its message is above")
+    if done.returncode == 1:
+        raise UserError(f"{module} exited with code 1; its message is above")
+    done.check_returncode()

@@ -1,0 +1,1 @@
+"""Predictions for people: a few photos on the terminal, millions into files."""
