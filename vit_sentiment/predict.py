@@ -78,7 +78,48 @@ def main(*words: str) -> None:
     others = OF_FEW if LIST.value else OF_LISTS
     if unused := [flag.name for flag in others if flag.present]:
         raise UserError(f"--{unused[0]} does not go {'with' if LIST.value else 'without'} --list")
-    _few(words)
+    if LIST.value:
+        _list()
+    else:
+        _few(words)
+
+
+def _list() -> None:
+    if OUT.value is None:
+        raise UserError("--list needs --out=FOLDER")
+    part = _part()
+    from vit_sentiment.predicting import score_list
+
+    model, choice = _model()
+    options = score_list.Options(
+        list=LIST.value,
+        column=COLUMN.value,
+        images=IMAGES.value,
+        out=OUT.value,
+        batch_size=BATCH_SIZE.value,
+        rows_per_shard=ROWS_PER_SHARD.value,
+        part=part,
+        features=FEATURES.value,
+        strict=STRICT.value,
+    )
+    summary = score_list.score(model, choice, options)
+    if summary["failed"]:
+        raise UserError(
+            f"{summary['failed']} of {summary['rows']} photos cannot be read; see the column error "
+            f"of the files in {OUT.value}"
+        )
+
+
+def _part() -> tuple[int, int] | None:
+    """Host and number of hosts of a flag of the form 0/4."""
+    if SHARD.value is None:
+        return None
+    words = SHARD.value.split("/")
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        index, total = map(int, words)
+        if index < total:
+            return index, total
+    raise UserError(f"--shard: expected I/N with I from 0 to N - 1, found {SHARD.value!r}")
 
 
 def _few(words) -> None:

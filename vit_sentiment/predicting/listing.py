@@ -52,9 +52,7 @@ def count(path: str | pathlib.Path, column: str) -> PhotoList:
     digest, rows = hashlib.sha256(), 0
     for paths in _chunked(_paths(path, column), _ROWS):
         rows += len(paths)
-        for text in paths:
-            data = text.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "little") + data)
+        _update(digest, paths)
     if not rows:
         raise UserError(f"{path}: no photo in it, expected at least one path")
     return PhotoList(path, column, rows, digest.hexdigest())
@@ -66,14 +64,20 @@ def shards(photos: PhotoList, rows: int) -> Iterator[list[str]]:
     Raises:
       UserError: the list has changed since it was counted.
     """
-    found = 0
+    digest = hashlib.sha256()
     for paths in _chunked(_paths(photos.path, photos.column), rows):
-        found += len(paths)
-        if found > photos.rows:
-            break
+        _update(digest, paths)
         yield paths
-    if found != photos.rows:
-        raise UserError(f"{photos.path}: was changed while it was read; run the command again")
+    if digest.hexdigest() != photos.sha256:
+        raise UserError(
+            f"{photos.path}: was changed while it was read; remove the results and start again"
+        )
+
+
+def _update(digest: "hashlib._Hash", paths: list[str]) -> None:
+    for text in paths:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
 
 
 def _chunked(paths: Iterator[str], size: int) -> Iterator[list[str]]:

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,22 +86,12 @@ class Shards:
             )
             _write_checksums(self._checksum(number), {self.path(number).name: _hash(temporary)})
 
-    def finished(self, numbers: Sequence[int], tick: Callable[[], None]) -> tuple[list[int], int]:
-        """Which of some shards are there and whole, and how many are there but are not.
-
-        `tick` is called after each.
-        """
+    def whole(self, numbers: Sequence[int]) -> Iterator[bool]:
+        """Whether each of some shards, which must be there, is as it was written."""
         known = self.checksums()
-        whole, damaged = [], 0
         for number in numbers:
             path = self.path(number)
-            if path.exists():
-                if known.get(path.name) == _hash(path):
-                    whole.append(number)
-                else:
-                    damaged += 1
-            tick()
-        return whole, damaged
+            yield known.get(path.name) == _hash(path)
 
     def checksums(self) -> dict[str, str]:
         """The known checksum of each file by name."""
