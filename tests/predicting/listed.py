@@ -10,7 +10,7 @@ from checkpoints import google_npz
 from vit_sentiment.inference.decision import Rule
 from vit_sentiment.inference.model import Model
 from vit_sentiment.models.calibration import Calibration
-from vit_sentiment.models.classifier import init_params
+from vit_sentiment.models.classifier import abstract_params
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.predicting import score_list
 from vit_sentiment.predicting.choices import Choice
@@ -29,9 +29,14 @@ ROWS = 16
 
 
 def make_model(seed=0):
-    params = jax.tree.map(np.array, init_params(DESCRIPTION, jax.random.key(seed)))
-    shape = params["head"]["kernel"].shape
-    params["head"]["kernel"] = np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+    """Drawn without JAX, which would have to compile."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        spread = 1.0 if path[0].key == "head" else 0.3
+        return rng.normal(0, spread, leaf.shape).astype(np.float32)
+
+    params = jax.tree_util.tree_map_with_path(draw, abstract_params(DESCRIPTION))
     return Model(DESCRIPTION, params, "drawn")
 
 

@@ -15,7 +15,7 @@ from listed import ROWS
 
 from vit_sentiment.inference.decision import Rule
 from vit_sentiment.inference.model import Model
-from vit_sentiment.models.classifier import init_params
+from vit_sentiment.models.classifier import abstract_params
 from vit_sentiment.predicting import scoring
 from vit_sentiment.predicting.choices import Choice
 from vit_sentiment.runtime.errors import UserError
@@ -243,7 +243,7 @@ def test_what_is_compiled_late_is_a_defect(model, folder, tmp_path, monkeypatch)
 
 def test_a_class_named_as_a_column_is_refused(tmp_path):
     description = listed.DESCRIPTION.replace(classes=("a", "label", "c"))
-    model = Model(description, init_params(description, jax.random.key(0)), "drawn")
+    model = Model(description, abstract_params(description), "drawn")
     (tmp_path / "list.txt").write_text("a.jpg\n")
     with pytest.raises(UserError, match="the model has a class 'label'"):
         listed.score(model, tmp_path / "list.txt", tmp_path / "out")
