@@ -9,6 +9,7 @@ from vit_sentiment.runtime import startup
 COMMANDS = {
     "teacher": "vit_sentiment.commands.bench_teacher",
     "distill": "vit_sentiment.commands.bench_distill",
+    "predict": "vit_sentiment.commands.bench_predict",
 }
 
 if __name__ == "__main__":
