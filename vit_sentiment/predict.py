@@ -7,10 +7,12 @@ Photos are files, folders (with all below them), patterns in quotes such as 'pho
 for standard input: one photo, or paths, one a line. A photo that cannot be read is a row with its
 error, and the exit code is 1 at the end.
 
-With --list the photos of a file, one path a line or a column of a Parquet table, are scored into
-Parquet files in a folder, on all local devices. The same command goes on where it was stopped.
-Several hosts share the work with --shard=0/4, --shard=1/4 and so on; the same command without
---shard then writes the summary.
+With --list the photos of a file, one path a line or a column of a table, are scored into Parquet
+files in a folder, on all local devices, with checksums (sha256sum -c SHA256SUMS) and a summary of
+the classes' shares. The same command goes on where it was stopped; with another list, model or
+setting it refuses. Several hosts share the work with --shard=0/4, --shard=1/4, --shard=2/4 and
+--shard=3/4; when all are done, the same command without --shard writes the summary. URLs are not
+fetched.
 
 Thresholds of --abstain and --accuracy, and --prior, need a calibrated model; see python -m
 vit_sentiment.calibrate --help.
@@ -30,10 +32,16 @@ MODEL = flags.DEFINE_string(
     required=True,
 )
 LIST = flags.DEFINE_string(
-    "list", None, "File with the photos' paths: .txt, one a line, or .parquet."
+    "list",
+    None,
+    "File with the photos' paths: text, one a line, or .parquet, .csv, .tsv, .jsonl.",
 )
-COLUMN = flags.DEFINE_string("column", "path", "Of a .parquet list: the column of paths.")
-IMAGES = flags.DEFINE_string("images", None, "Folder that the paths of a list are relative to.")
+COLUMN = flags.DEFINE_string("column", "path", "Of a list that is a table: the column of paths.")
+IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder that the paths of a list are relative to (default: where the command runs).",
+)
 BINARY = flags.DEFINE_bool(
     "binary", False, "Negative or positive alone, as in the original's benchmarks."
 )
@@ -57,7 +65,7 @@ ROWS_PER_SHARD = flags.DEFINE_integer(
     "rows_per_shard", 4096, "With --list: photos in each file.", lower_bound=1
 )
 SHARD = flags.DEFINE_string(
-    "shard", None, "With --list: the part of one of several hosts, as in 0/4."
+    "shard", None, "With --list: the part of one of several hosts, from 0/4 to 3/4 for four."
 )
 flags.adopt_module_key_flags(weight_flags)
 

@@ -56,7 +56,7 @@ def draw_photos(folder):
 
 def score(model, path, out, *, choice=None, **changes):
     """Scores a list in this process; gives the summary."""
-    options = Options(str(path), "path", None, str(out), ROWS // 2, ROWS)
+    options = Options(str(path), "path", str(path.parent), str(out), ROWS // 2, ROWS)
     options = dataclasses.replace(options, **changes)
     return score_list.score(model, choice or Choice(Rule()), options)
 

@@ -183,7 +183,7 @@ def _score(model: Model, folder: pathlib.Path, count: int, batch_size: int) -> C
         ):
             rows = max(batch_size, count // 4)
             options = Options(
-                str(folder / "list.txt"), "path", None, out, batch_size, rows, part=(0, 1)
+                str(folder / "list.txt"), "path", str(folder), out, batch_size, rows, part=(0, 1)
             )
             summary = score_list.score(model, Choice(Rule()), options)
         assert summary["readable"] == count

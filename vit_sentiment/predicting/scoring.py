@@ -45,7 +45,7 @@ class Options:
     Attributes:
       list: file; see `listing.count`.
       column: of a table, the one with the photos' paths.
-      images: folder that relative paths are under; None for the list's.
+      images: folder that relative paths are under; None for the working folder.
       out: folder of the results.
       batch_size: photos at a time, over all local devices.
       rows_per_shard: photos in each shard but the last.
@@ -85,7 +85,7 @@ def score_shards(
     """
     forward = model.forward(options.batch_size)
     size = forward.sizes[-1]
-    folder = photo_list.path.parent if options.images is None else pathlib.Path(options.images)
+    folder = pathlib.Path(options.images or "")
     load = functools.partial(_load, folder=folder, description=model.description)
     taken: collections.deque[tuple[int, list[str]]] = collections.deque()
 
