@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import pathlib
 import statistics
@@ -28,6 +29,8 @@ from vit_sentiment.runtime.progress import say
 
 FILES = 32
 """Different photos; a list names them over and over."""
+_TOGETHER = 4
+"""Photos that a thread of bare decoding takes at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,27 +166,34 @@ def _forward(model: Model, data: list[bytes], count: int, batch_size: int) -> Ca
 
 def _decode(model: Model, data: list[bytes], count: int) -> Callable[[], None]:
     def some(start: int) -> None:
-        for number in range(start, min(start + FILES, count)):
+        for number in range(start, min(start + _TOGETHER, count)):
             _load(model, data[number % FILES])
 
     def work() -> None:
         with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-            for _ in pool.map(some, range(0, count, FILES)):
+            for _ in pool.map(some, range(0, count, _TOGETHER)):
                 pass
 
     return work
 
 
 def _score(model: Model, folder: pathlib.Path, count: int, batch_size: int) -> Callable[[], None]:
+    outs = (f"out{number}" for number in itertools.count())
+
     def work() -> None:
         with (
-            tempfile.TemporaryDirectory() as out,
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
-            rows = max(batch_size, count // 4)
+            rows = batch_size * max(1, count // batch_size // 4)  # Whole batches, as by default.
             options = Options(
-                str(folder / "list.txt"), "path", str(folder), out, batch_size, rows, part=(0, 1)
+                str(folder / "list.txt"),
+                "path",
+                str(folder),
+                str(folder / next(outs)),
+                batch_size,
+                rows,
+                part=(0, 1),
             )
             summary = score_list.score(model, Choice(Rule()), options)
         assert summary["readable"] == count
