@@ -1,6 +1,7 @@
 """Lists of photos in every form."""
 
 import gzip
+import tracemalloc
 
 import polars as pl
 import pyarrow as pa
@@ -79,3 +80,16 @@ def test_what_is_no_list(tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             listing.count(tmp_path / name, column)
+
+
+def test_a_long_list_needs_no_more_memory_than_a_short_one(tmp_path):
+    peaks = []
+    for rows in (10_000, 80_000):
+        path = tmp_path / f"{rows}.txt"
+        path.write_text("".join(f"folder/photo_{number:06}.jpg\n" for number in range(rows)))
+        tracemalloc.start()
+        for paths in listing.shards(listing.count(path, "path"), 1000):
+            assert len(paths) == 1000
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
