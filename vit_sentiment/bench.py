@@ -10,6 +10,7 @@ COMMANDS = {
     "teacher": "vit_sentiment.commands.bench_teacher",
     "distill": "vit_sentiment.commands.bench_distill",
     "infer": "vit_sentiment.commands.bench_infer",
+    "predict": "vit_sentiment.commands.bench_predict",
     "serve": "vit_sentiment.commands.bench_serve",
 }
 

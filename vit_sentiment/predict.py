@@ -7,10 +7,12 @@ Photos are files, folders (with all below them), patterns in quotes such as 'pho
 for standard input: one photo, or paths, one a line. A photo that cannot be read is a row with its
 error, and the exit code is 1 at the end.
 
-With --list the photos of a file, one path a line or a column of a Parquet table, are scored into
-Parquet files in a folder, on all local devices. The same command goes on where it was stopped.
-Several hosts share the work with --shard=0/4, --shard=1/4 and so on; the same command without
---shard then writes the summary.
+With --list the photos of a file, one path a line or a column of a table, are scored into Parquet
+files in a folder, on all local devices, with checksums (sha256sum -c SHA256SUMS) and a summary of
+the classes' shares. The same command goes on where it was stopped; with another list, model or
+setting it refuses. Several hosts share the work with --shard=0/4, --shard=1/4, --shard=2/4 and
+--shard=3/4; when all are done, the same command without --shard writes the summary. URLs are not
+fetched.
 
 Thresholds of --abstain and --accuracy, and --prior, need a calibrated model; see python -m
 vit_sentiment.calibrate --help.
@@ -30,10 +32,16 @@ MODEL = flags.DEFINE_string(
     required=True,
 )
 LIST = flags.DEFINE_string(
-    "list", None, "File with the photos' paths: .txt, one a line, or .parquet."
+    "list",
+    None,
+    "File with the photos' paths: text, one a line, or .parquet, .csv, .tsv, .jsonl.",
 )
-COLUMN = flags.DEFINE_string("column", "path", "Of a .parquet list: the column of paths.")
-IMAGES = flags.DEFINE_string("images", None, "Folder that the paths of a list are relative to.")
+COLUMN = flags.DEFINE_string("column", "path", "Of a list that is a table: the column of paths.")
+IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder that the paths of a list are relative to (default: where the command runs).",
+)
 BINARY = flags.DEFINE_bool(
     "binary", False, "Negative or positive alone, as in the original's benchmarks."
 )
@@ -60,7 +68,7 @@ ROWS_PER_SHARD = flags.DEFINE_integer(
     "rows_per_shard", 4096, "With --list: photos in each file.", lower_bound=1
 )
 SHARD = flags.DEFINE_string(
-    "shard", None, "With --list: the part of one of several hosts, as in 0/4."
+    "shard", None, "With --list: the part of one of several hosts, from 0/4 to 3/4 for four."
 )
 flags.adopt_module_key_flags(weight_flags)
 
@@ -81,7 +89,48 @@ def main(*words: str) -> None:
     others = OF_FEW if LIST.value else OF_LISTS
     if unused := [flag.name for flag in others if flag.present]:
         raise UserError(f"--{unused[0]} does not go {'with' if LIST.value else 'without'} --list")
-    _few(words)
+    if LIST.value:
+        _list()
+    else:
+        _few(words)
+
+
+def _list() -> None:
+    if OUT.value is None:
+        raise UserError("--list needs --out=FOLDER")
+    part = _part()
+    from vit_sentiment.predicting import score_list
+
+    model, choice = _model()
+    options = score_list.Options(
+        list=LIST.value,
+        column=COLUMN.value,
+        images=IMAGES.value,
+        out=OUT.value,
+        batch_size=BATCH_SIZE.value,
+        rows_per_shard=ROWS_PER_SHARD.value,
+        part=part,
+        features=FEATURES.value,
+        strict=STRICT.value,
+    )
+    summary = score_list.score(model, choice, options)
+    if summary["failed"]:
+        raise UserError(
+            f"{summary['failed']} of {summary['rows']} photos cannot be read; see the column error "
+            f"of the files in {OUT.value}"
+        )
+
+
+def _part() -> tuple[int, int] | None:
+    """Host and number of hosts of a flag of the form 0/4."""
+    if SHARD.value is None:
+        return None
+    words = SHARD.value.split("/")
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        index, total = map(int, words)
+        if index < total:
+            return index, total
+    raise UserError(f"--shard: expected I/N with I from 0 to N - 1, found {SHARD.value!r}")
 
 
 def _few(words) -> None:

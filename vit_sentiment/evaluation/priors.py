@@ -40,15 +40,28 @@ def prior_corrected(
     return weighted / weighted.sum(axis=1, keepdims=True)
 
 
-def class_shares(probs: np.ndarray, calibration_prior: Sequence[float]) -> np.ndarray:
+def class_shares(
+    probs: np.ndarray, calibration_prior: Sequence[float], counts: np.ndarray | None = None
+) -> np.ndarray:
     """Shares of the classes [C] among unlabelled photos, by their probabilities [N, C].
 
     The likeliest ones under the assumptions of `prior_corrected`, by expectation maximisation from
     the calibration's shares (Saerens et al. 2002, eq. 2.9).
+
+    Args:
+      counts: how many photos each row stands for [N], or in each of several samples [S, N]; then
+        shares are [S, C]. Default: one.
     """
-    shares = np.asarray(calibration_prior, np.float64)
+    old = np.asarray(calibration_prior, np.float64)
+    # Proportional to the density of a photo in each class; see `prior_corrected`.
+    floored = np.maximum(probs.astype(np.float64), np.finfo(np.float32).tiny)
+    density = np.divide(floored, old, out=np.zeros_like(floored), where=old > 0)
+    counts = np.ones(len(probs)) if counts is None else np.asarray(counts, np.float64)
+    total = counts.sum(axis=-1, keepdims=True)
+    shares = np.broadcast_to(old, (*counts.shape[:-1], len(old)))
     for _ in range(_EM_ROUNDS):
-        before, shares = shares, prior_corrected(probs, calibration_prior, shares).mean(axis=0)
+        before = shares
+        shares = before * ((counts / (before @ density.T)) @ density) / total
         if np.abs(shares - before).max() < _EM_TOLERANCE:
             break
     return shares
