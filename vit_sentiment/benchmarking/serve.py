@@ -190,7 +190,7 @@ def compare(
             say(f"round {number + 1} of {rounds}: {last} photos/s, load {os.getloadavg()[0]:.1f}")
         count, images = np.subtract(_batch_figures(batches), before)
         rate = 0.8 * float(np.median(rates["batches"]))
-        say(f"{rate:.1f} photos/s at random times")
+        say(f"{rate:.1f} photos/s at random times, load {os.getloadavg()[0]:.1f}")
         loaded = ask(load.open_loop, batches, rate)
     return Found(
         rates,
