@@ -25,7 +25,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each.", lower_bound=
 flags.adopt_module_key_flags(weight_flags)
 
 GROUPS = {
-    "Model": (MODEL,),
+    "Model": (MODEL, *weight_flags.GROUP),
     "Measurement": (COUNT, CLIENTS, BATCH_SIZE, ROUNDS),
 }
 
