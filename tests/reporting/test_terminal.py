@@ -15,7 +15,13 @@ def test_what_looks_like_markup_is_text(name, capsys):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("a\nb", r"a\nb"), ("a\x1b[31mb", r"a\x1b[31mb"), ("a\rb", r"a\rb"), ("a\x9bb", r"a\x9bb")],
+    [
+        ("a\nb", r"a\nb"),
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\rb", r"a\rb"),
+        ("a\x9bb", r"a\x9bb"),
+        ("a\udcffb", r"a\udcffb"),
+    ],
 )
 def test_control_characters_neither_break_lines_nor_reach_the_terminal(name, shown, capsys):
     print_table(("photo", "n"), [(name, 1), ("é 😀", 2)])

@@ -13,8 +13,8 @@ from vit_sentiment.reporting.html import cell
 _WIDTH = 10_000
 """Columns at most of a table in a file or a pipe, which has no width: no cell is ever wrapped."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""In a name of a file they would break the table, or command the terminal."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""In a name of a file they would break the table, command the terminal, or are no text at all."""
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
