@@ -1,8 +1,10 @@
 """Reading photo files and finding out, in threads, which of them decode."""
 
 import concurrent.futures
+import errno
 import os
 import pathlib
+import stat
 from collections.abc import Iterator, Sequence
 
 from input_pipeline import pixels
@@ -21,6 +23,10 @@ def cores() -> int:
 def read(path: pathlib.Path) -> bytes:
     """The bytes of a file; raises DecodeError where it cannot be read."""
     try:
+        mode = path.stat().st_mode
+        # A pipe may have no end, or nobody who writes into it.
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "a pipe or a device, expected a file")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise pixels.DecodeError("no such file") from error

@@ -5,8 +5,10 @@ what the original system saw; `uint8` is a quarter of the bytes and within a gre
 The format is told from the content, since tweets' PNG and GIF files are called .jpg.
 """
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -68,13 +70,30 @@ def _check_size(width: int, height: int, most_pixels: int) -> None:
 
 
 def _decode_with_pillow(data: bytes, most_pixels: int) -> np.ndarray:
+    with _telling_damage(), Image.open(io.BytesIO(data)) as image:
+        _check_size(*image.size, most_pixels)
+        return from_pillow(image)
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """Pixels uint8 [h, w, 3] of an image of Pillow's, which may not have read its file yet.
+
+    Raises:
+      DecodeError: what is wrong with the file, or the image has no pixels.
+    """
+    if not all(image.size):
+        raise DecodeError(f"an image of {image.width}x{image.height} pixels")
+    with _telling_damage():
+        if image.mode.startswith("I;16") or image.mode == "I":
+            grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.asarray(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _telling_damage() -> Iterator[None]:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            _check_size(*image.size, most_pixels)
-            if image.mode.startswith("I;16") or image.mode == "I":
-                grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2)
-            return np.asarray(image.convert("RGB"))
+        yield
     except Image.UnidentifiedImageError as error:
         raise DecodeError("not an image in a known format") from error
     except Image.DecompressionBombError as error:

@@ -12,10 +12,11 @@ The formats, what --out is and what is checked before the output gets its name:
                back; the difference that transformers' own resizing makes is measured
   npz          FILE.npz in Google's layout, FILE.json beside it; read back bit for bit
 
-ONNX and StableHLO take any number of photos, `pixels` float32 [batch, height, width, 3], RGB from 0
-to 255, and give `probs`, `logits` and `features`. They compute in float32. --data is what
-`evaluate` takes; its photos are what is checked on, instead of drawn ones, and ONNX' accuracy on
-them is told. Nothing that exists is overwritten.
+ONNX and StableHLO take one photo or any number, `pixels` float32 [batch, height, width, 3], RGB
+from 0 to 255, and give `probs`, `logits` and `features`. They compute in float32; int8 files choose
+the scale of activations for each batch, so that a photo's output depends a little on the others.
+--data is what `evaluate` takes; its photos are what is checked on, instead of drawn ones, and ONNX'
+accuracy on them is told. Nothing that exists is overwritten.
 """
 
 import pathlib

@@ -18,6 +18,8 @@ Thresholds of --abstain and --accuracy, and --prior, need a calibrated model; se
 vit_sentiment.calibrate --help.
 """
 
+import os
+
 from absl import flags
 
 from checkpoints import weight_flags
@@ -134,6 +136,9 @@ def _part() -> tuple[int, int] | None:
 
 
 def _few(words) -> None:
+    files = [os.path.realpath(flag.value) for flag in (CSV, JSONL) if flag.value is not None]
+    if len(files) > len(set(files)):
+        raise UserError(f"--csv and --jsonl are both {CSV.value}, expected two files")
     from vit_sentiment.predicting import few, given
 
     photos = given.photos(words)

@@ -114,6 +114,40 @@ def test_photos_that_cannot_be_read_have_an_error_among_many_and_raise_alone(mod
         model.predict(b"")
 
 
+def test_images_of_pillow_are_read_as_their_files_are(model, tmp_path):
+    path = tmp_path / "grey16.png"
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100).save(path)
+    assert model.predict(Image.open(path)).probs == model.predict(path).probs
+    cut = Image.open(io.BytesIO(png(photo(1))[:-600]))
+    none = Image.new("RGB", (0, 5))
+    found = model.predict([cut, none, Image.fromarray(photo(2))])
+    assert found[0].error.startswith("damaged image: ")
+    assert found[1].error == "an image of 0x5 pixels"
+    assert found[2].error is None
+    with pytest.raises(UserError, match="0x5 pixels"):
+        model.predict(none)
+
+
+def test_an_image_may_be_in_a_batch_many_times(model, tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(photo(1, (900, 700))).save(path, progressive=True)
+    for _ in range(3):
+        found = model.predict([Image.open(path)] * 32)
+        assert {(prediction.error, prediction.label) for prediction in found} == {
+            (None, found[0].label)
+        }
+
+
+def test_one_photo_of_a_wrong_type_is_not_taken_for_many(model):
+    with pytest.raises(UserError, match=r"found uint8 \[40, 30\]"):
+        model.predict(np.zeros((40, 30), np.uint8))
+    for given in (bytearray(b"photo"), memoryview(b"photo"), io.BytesIO(b"photo")):
+        with pytest.raises(TypeError, match=f"expected bytes, found {type(given).__name__}"):
+            model.predict(given)
+    with pytest.raises(TypeError, match=r"expected a path, bytes, .* found NoneType"):
+        model.predict([photo(1), None])
+
+
 def test_more_photos_than_a_batch_stay_in_order(model):
     outcomes = list(photos.run(model.forward(4), map(photo, range(11)), load, 4))
     assert [len(outcome.photos) for outcome in outcomes] == [4, 4, 3]
@@ -202,6 +236,9 @@ def test_decisions():
     assert both.label.tolist() == [0, 0, 1]  # A tie is negative.
     np.testing.assert_allclose(both.probs, [[5 / 7, 2 / 7], [0.5, 0.5], [1 / 9, 8 / 9]], rtol=1e-6)
     np.testing.assert_allclose(both.confidence, [5 / 7, 0.5, 8 / 9], rtol=1e-6)
+    masked = decide(np.float32([[0.2, 0, 0.2], [0, 0, 0]]), DESCRIPTION, Rule(threshold=0.5))
+    assert masked.confidence.tolist() == [0.5, 0]
+    assert masked.label.tolist() == [0, ABSTAINED]
     assert decision.classes(DESCRIPTION, Rule(binary=True)) == ("negative", "positive")
     assert decision.classes(DESCRIPTION, Rule()) == CLASSES
 

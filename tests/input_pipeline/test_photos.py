@@ -1,5 +1,6 @@
 """Photo files that can be read, and those that cannot."""
 
+import os
 import pathlib
 
 import pytest
@@ -15,6 +16,13 @@ def test_what_cannot_be_read_is_told_and_does_not_exist(tmp_path, name):
     assert not photos.exists(tmp_path / name)
     with pytest.raises(DecodeError):
         photos.read(tmp_path / name)
+
+
+def test_pipes_and_devices_neither_hang_nor_fill_the_memory(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", pathlib.Path("/dev/zero")):
+        with pytest.raises(DecodeError, match="a pipe or a device"):
+            photos.read(path)
 
 
 def test_files_come_in_order_with_what_is_wrong(golden, tmp_path, monkeypatch):

@@ -71,6 +71,7 @@ def test_what_is_no_list(tmp_path):
     for name, column, words in (
         ("empty.txt", "path", "no photo in it, expected at least one path"),
         ("none.txt", "path", "no such file"),
+        (".", "path", "a folder, pipe or device, expected a file, which is read twice"),
         ("none.parquet", "path", "no such file"),
         ("list.parquet", "path", "no column 'path'; found: id, name; see --column"),
         ("list.parquet", "id", "column 'id': expected text, found int64"),

@@ -134,6 +134,14 @@ def test_binary_labels_and_abstaining(predict, folder, model):
     assert {row["label"] != "" for row in rows} == {True, False}
 
 
+def test_names_that_are_not_utf_8_come_out_as_they_are(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")  # As in most locales.
+    done = piped(folder, b"gone-\xff.jpg\n", "-", "--csv=-")
+    assert done.stdout.splitlines()[1] == b"gone-\xff.jpg,,,,,,no such file"
+    assert done.returncode == 1
+    assert rb"gone-\udcff.jpg" in piped(folder, b"gone-\xff.jpg\n", "-").stdout
+
+
 def test_photos_and_paths_from_standard_input(folder, model):
     expected = model.predict(folder / "b.png")
     alone = piped(folder, (folder / "b.png").read_bytes(), "-", "--jsonl=-")
@@ -161,6 +169,9 @@ def test_photos_and_paths_from_standard_input(folder, model):
             ("b.png", "--csv", "a.jpg"),
             "a.jpg: predictions are not written to a file that is named as a photo",
         ),
+        (("b.png", "--csv=x", "--jsonl=./x"), "--csv and --jsonl are both x, expected two files"),
+        (("b.png", "--csv=-", "--jsonl=-"), "--csv and --jsonl are both -, expected two files"),
+        (("b.png", "--csv=photos"), "photos: a folder, expected the name of a file"),
         (("a.jpg", "--threshold=2"), "threshold: expected a confidence of 0 to 1, found 2.0"),
         (("a.jpg", "--threshold=0.5", "--abstain=0.1"), "--threshold and --abstain exclude"),
         (("a.jpg", "--prior=0.5,0.5"), "--prior: expected 3 numbers with commas between"),
@@ -227,6 +238,12 @@ def test_figures_explain_each_photo_that_can_be_read(predict, folder):
         with Image.open(path) as figure:
             assert min(figure.size) > 200
     again = predict("a.jpg", "--explain=maps")
+    long, odd = folder / f"{'é' * 125}.jpg", folder / os.fsdecode(b"\xff $x_[b].jpg")
+    for path in (long, odd):
+        path.write_bytes((folder / "a.jpg").read_bytes())
+    odd_names = predict(long.name, odd.name, "--explain=odd", "--jsonl=-")
+    assert odd_names.returncode == 0, odd_names.stderr
+    assert [path.name[5:8] for path in sorted((folder / "odd").iterdir())] == ["-éé", "-\udcff "]
     assert again.stderr.splitlines()[-1] == "error: --explain=maps: expected a new or empty folder"
 
 

@@ -216,7 +216,7 @@ def test_a_list_without_any_photo_that_can_be_read(model, tmp_path):
     summary = listed.score(model, tmp_path / "list.txt", tmp_path / "out", features=True)
     assert (summary["failed"], summary["shares"]) == (2, {})
     table = pl.read_parquet(tmp_path / "out" / "part-*.parquet")
-    assert table["error"].to_list() == ["no such file", "the list is not UTF-8 here"]
+    assert table["error"].to_list() == ["no such file", "the list has bytes here that are no text"]
     assert table["path"][1] == "?.jpg"
 
 

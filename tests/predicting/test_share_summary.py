@@ -138,6 +138,11 @@ def test_masked_probabilities_are_renormalised(tmp_path):
     np.testing.assert_allclose(shares(masked, "corrected"), shares(plain, "corrected"), atol=1e-5)
 
 
+def test_a_mask_that_leaves_nothing_tells_nothing(tmp_path):
+    summary = summarise(write(tmp_path, np.zeros((2, 3), np.float32), parts=1))
+    np.testing.assert_allclose(shares(summary, "probability"), 1 / 3)
+
+
 def test_reasons_are_grouped_and_bounded(tmp_path):
     def error(row):
         return f"claims {row}x9 pixels" if row < 50 else f"reason {chr(row + 200)}"

@@ -51,6 +51,26 @@ def test_files_have_the_mode_that_the_umask_leaves(tmp_path, mask, mode):
     assert stat.S_IMODE((tmp_path / "out.txt").stat().st_mode) == mode
 
 
+def test_what_is_no_file_is_told_before_the_work_and_stays(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("pipe")
+    before = names(tmp_path)
+    for name, kind in (("pipe", "a pipe"), ("folder", "a folder"), ("link", "a pipe")):
+        with pytest.raises(UserError, match=f"{name}: {kind}"), files.replacing(tmp_path / name):
+            pytest.fail("the work was begun")
+    assert names(tmp_path) == before
+    assert stat.S_ISFIFO((tmp_path / "link").stat().st_mode)
+
+
+def test_what_a_link_points_to_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.txt").symlink_to("there/out.txt")
+    files.write_text(tmp_path / "link.txt", "text")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "there/out.txt").read_text() == "text"
+
+
 def test_text_is_utf_8(tmp_path):
     files.write_text(tmp_path / "out.txt", "naïve 😊\n")
     assert (tmp_path / "out.txt").read_bytes() == "naïve 😊\n".encode()

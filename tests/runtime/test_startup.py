@@ -140,3 +140,20 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path, count):
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("closed", "expected"),
+    [("<&-", ("\n", "told\n")), (">&-", ("", "told\n")), ("2>&-", ("in\n", ""))],
+)
+def test_a_stream_that_is_closed_is_an_empty_one(tmp_path, closed, expected):
+    write_verb(tmp_path, "print('told', file=sys.stderr); print(sys.stdin.buffer.read().decode())")
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m verb {closed}', sys.executable],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input="in",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, *expected)

@@ -41,7 +41,7 @@ def test_a_run_has_a_card_from_its_end_on(trained):
     assert facts["datasets"] == ["data"]
     assert "base_model" not in facts
     assert "model-index" not in facts
-    assert "not evaluated yet" in text
+    assert "folder has no evaluation of these weights" in text
     step, value = found.best
     assert f"40 steps with the seed 0. Best validation (validation/macro_f1) {value:.4f}" in text
     assert f"at step {step}" in text
@@ -71,7 +71,7 @@ def test_figures_of_other_weights_are_not_on_it(workdir, tmp_path):
     (path,) = copy.glob("evaluation/*/manifest.json")
     facts = json.loads(path.read_text())
     path.write_text(json.dumps({**facts, "model_id": "another"}))
-    assert "not evaluated yet" in model_card.card(copy)
+    assert "folder has no evaluation of these weights" in model_card.card(copy)
 
 
 @pytest.mark.parametrize("source", ["", "best.npz"])

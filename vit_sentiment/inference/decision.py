@@ -48,9 +48,11 @@ class Decided:
 def confidence(probs: np.ndarray) -> np.ndarray:
     """The share [N] of a row's largest probability: what thresholds of a calibration are of.
 
-    Only behind an output mask do the probabilities [N, C] not sum to 1.
+    Only behind an output mask do the probabilities [N, C] not sum to 1; where it leaves nothing at
+    all, confidence is 0.
     """
-    return probs.max(axis=1) / probs.sum(axis=1)
+    total = probs.sum(axis=1)
+    return np.divide(probs.max(axis=1), total, out=np.zeros_like(total), where=total > 0)
 
 
 def classes(description: ModelDescription, rule: Rule) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -111,9 +112,16 @@ class Model:
 
 
 def _is_one(photo: Any) -> bool:
+    """Grey pixels are one photo, too, though not of the form that is wanted.
+
+    Raises:
+      TypeError: iterating would give the bytes or lines of one photo.
+    """
     if isinstance(photo, str | bytes | os.PathLike | Image.Image):
         return True
-    return isinstance(photo, np.ndarray) and photo.ndim == 3
+    if isinstance(photo, bytearray | memoryview | io.IOBase):
+        raise TypeError(f"a photo: expected bytes, found {type(photo).__name__}")
+    return isinstance(photo, np.ndarray) and photo.ndim in (2, 3)
 
 
 def load(name: str | os.PathLike[str], **hints: Unpack[formats.Hints]) -> Model:

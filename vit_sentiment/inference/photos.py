@@ -8,6 +8,7 @@ import functools
 import itertools
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ from vit_sentiment.models.description import ModelDescription
 Photo = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A path, the bytes of an image file, an image of Pillow's or RGB pixels uint8 [h, w, 3]."""
 
+_PILLOW = threading.Lock()
+"""Pillow reads a file when its pixels are wanted, and an image may be in a batch twice."""
 _BATCHES_AHEAD = 2
 """Batches that are decoded while the devices compute one."""
 
@@ -53,7 +56,11 @@ def decode(photo: Photo) -> np.ndarray:
             raise pixels.DecodeError(f"expected RGB pixels uint8 [h, w, 3], found {found}")
         return photo
     if isinstance(photo, Image.Image):
-        return np.asarray(photo.convert("RGB"))
+        with _PILLOW:
+            return pixels.from_pillow(photo)
+    if not isinstance(photo, bytes | str | os.PathLike):
+        found = type(photo).__name__
+        raise TypeError(f"expected a path, bytes, an image of Pillow's or an array, found {found}")
     if not isinstance(photo, bytes):
         photo = photos.read(pathlib.Path(photo))
     return pixels.decode(photo)

@@ -1,5 +1,6 @@
 """Figures of where a model looks, one for each photo."""
 
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ from vit_sentiment.inference.photos import Photo
 from vit_sentiment.inference.predictions import Prediction
 from vit_sentiment.reporting import heat_map
 from vit_sentiment.runtime.errors import UserError
+
+_LONGEST = 200
+"""Bytes of a photo's name in that of its figure: file systems end at 255, and it gets longer."""
 
 Draw = Callable[[Photo, Prediction], None]
 
@@ -39,6 +43,8 @@ def figures(model: Model, folder: str) -> Draw:
         maps = {method: maps[0] for method, maps in explanation.maps.items()}
         count += 1
         name = pathlib.Path(found.path).stem if isinstance(photo, str) else "photo"
+        while len(os.fsencode(name)) > _LONGEST:
+            name = name[:-1]
         # A map that is 0 everywhere would look like one of what it shows least.
         flat = [f"{method}: no patch speaks for it" for method in maps if not maps[method].any()]
         title = "\n".join([_title(found), *flat])
@@ -48,7 +54,8 @@ def figures(model: Model, folder: str) -> Draw:
 
 
 def _title(found: Prediction) -> str:
-    name = pathlib.Path(found.path).name
+    # A figure has no letters for bytes that are not UTF-8.
+    name = os.fsencode(pathlib.Path(found.path).name).decode(errors="replace")
     if found.label is None:
         return f"{name}: no label, confidence {found.confidence:.2f}"
     return f"{name}: {found.label}, {found.probs[found.label]:.2f}"

@@ -100,6 +100,7 @@ def _predictions(
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[TextIO]:
     if path == STANDARD_OUTPUT:
+        sys.stdout.reconfigure(errors="surrogateescape")  # Names of files, as in a file.
         yield sys.stdout
         return
     if pathlib.Path(path).suffix.lower() in SUFFIXES:  # Of `--csv photo.jpg`, most likely.

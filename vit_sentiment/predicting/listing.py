@@ -49,6 +49,8 @@ def count(path: str | pathlib.Path, column: str) -> PhotoList:
       UserError: the file cannot be read, lacks the column, has no photo or is damaged.
     """
     path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: a folder, pipe or device, expected a file, which is read twice")
     digest, rows = hashlib.sha256(), 0
     for paths in _chunked(_paths(path, column), _ROWS):
         rows += len(paths)

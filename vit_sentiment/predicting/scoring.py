@@ -130,7 +130,7 @@ def _load(path: str, folder: pathlib.Path, description: ModelDescription) -> np.
     if not path:
         raise pixels.DecodeError("the list has no path here")
     if not is_text(path):
-        raise pixels.DecodeError("the list is not UTF-8 here")
+        raise pixels.DecodeError("the list has bytes here that are no text")
     # One thread a core is for decoding, not for waiting; and what hosts answer changes.
     if _URL.match(path):
         raise pixels.DecodeError("a URL, expected a file; fetch the photos first")

@@ -84,6 +84,8 @@ def tally(paths: Sequence[pathlib.Path], classes: Sequence[str]) -> Tally:
         labels = table["label"].to_pylist()
         found.labels += [labels.count(name) for name in classes]
         probs = np.stack([table[name].to_numpy() for name in columns], axis=1).astype(np.float64)
+        # A mask may leave nothing of a photo's probabilities.
+        probs = np.maximum(probs, np.finfo(np.float32).tiny)
         found.rows, found.readable = found.rows + len(readable), found.readable + len(probs)
         _add_probabilities(found, probs / probs.sum(axis=1, keepdims=True))
     return found

@@ -17,8 +17,17 @@ _UMASK = threading.Lock()
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Yields a temporary path beside `path` and renames it to `path` when the block succeeds."""
-    target = pathlib.Path(path)
+    """Yields a temporary path beside `path` and renames it to `path` when the block succeeds.
+
+    Of a symbolic link what it points to is replaced.
+
+    Raises:
+      UserError: `path` is a folder, a pipe or a device such as /dev/stdout.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        kind = "a folder" if target.is_dir() else "a pipe or a device"
+        raise UserError(f"{path or '.'}: {kind}, expected the name of a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix

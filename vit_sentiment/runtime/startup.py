@@ -97,6 +97,7 @@ def _run(
     argv: list[str],
     show_help: Callable[[], str],
 ) -> int:
+    _open_closed_streams()
     try:
         if HELP_WORDS.intersection(argv[1:]):
             print(show_help())
@@ -124,6 +125,13 @@ def _run(
     except Exception:
         traceback.print_exc()
         return 2
+
+
+def _open_closed_streams() -> None:
+    """Python has None for the streams that its caller closed, as `<&-` does."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _stdout_is_open() -> bool:

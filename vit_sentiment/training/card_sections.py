@@ -113,7 +113,7 @@ def results(evaluated: list[dict[str, Any]]) -> str:
         rest = [""] * len(_SHOWN)
         rows.append([*first, "majority class", result["model"]["rows"], majority, *rest])
         warnings += [f"- Warning, {where}: {text}" for text in result["warnings"]]
-    none = "These weights were not evaluated yet: `python -m vit_sentiment.evaluate`."
+    none = "The run's folder has no evaluation of these weights: see `evaluate` below."
     interval = "Intervals are bootstrapped over groups (tweets), not over seeds."
     told = interval if rows else none
     return markdown.section("Results", markdown.table(header, rows), "\n".join(warnings), told)
