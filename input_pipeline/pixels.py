@@ -19,6 +19,14 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Big is allowe
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's limit against small files that claim to be huge pictures; for JPEG it is ours too."""
 
+_OF_PIXELS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
+Image.init()
+FORMATS = tuple(name for name in _OF_PIXELS if name in Image.OPEN)
+"""Of this Pillow's, those of pixels. Others start programs (EPS: Ghostscript) or write files."""
+
+MOST_SIDE = 65_535
+"""JPEG's limit of a side; of others, too, since each row costs memory besides its pixels."""
+
 
 class DecodeError(ValueError):
     """Says what is wrong with an image file."""
@@ -63,16 +71,18 @@ def _decode_jpeg(
 
 
 def _check_size(width: int, height: int, most_pixels: int) -> None:
+    if max(width, height) > MOST_SIDE:
+        raise DecodeError(f"claims {width}x{height} pixels, a side of more than {MOST_SIDE:,}")
     if width * height > most_pixels:
         raise DecodeError(f"claims {width}x{height} pixels, more than {most_pixels:,}")
 
 
 def _decode_with_pillow(data: bytes, most_pixels: int) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size, most_pixels)
             if image.mode.startswith("I;16") or image.mode == "I":
-                grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+                grey = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
             return np.asarray(image.convert("RGB"))
     except Image.UnidentifiedImageError as error:
