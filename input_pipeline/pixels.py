@@ -21,6 +21,14 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Big is allowe
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
 """Pillow's limit against small files that claim to be huge pictures; for JPEG it is ours too."""
 
+_OF_PIXELS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "TGA")
+Image.init()
+FORMATS = tuple(name for name in _OF_PIXELS if name in Image.OPEN)
+"""Of this Pillow's, those of pixels. Others start programs (EPS: Ghostscript) or write files."""
+
+MOST_SIDE = 65_535
+"""JPEG's limit of a side; of others, too, since each row costs memory besides its pixels."""
+
 
 class DecodeError(ValueError):
     """Says what is wrong with an image file."""
@@ -65,12 +73,14 @@ def _decode_jpeg(
 
 
 def _check_size(width: int, height: int, most_pixels: int) -> None:
+    if max(width, height) > MOST_SIDE:
+        raise DecodeError(f"claims {width}x{height} pixels, a side of more than {MOST_SIDE:,}")
     if width * height > most_pixels:
         raise DecodeError(f"claims {width}x{height} pixels, more than {most_pixels:,}")
 
 
 def _decode_with_pillow(data: bytes, most_pixels: int) -> np.ndarray:
-    with _telling_damage(), Image.open(io.BytesIO(data)) as image:
+    with _telling_damage(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size, most_pixels)
         return from_pillow(image)
 
@@ -85,7 +95,7 @@ def from_pillow(image: Image.Image) -> np.ndarray:
         raise DecodeError(f"an image of {image.width}x{image.height} pixels")
     with _telling_damage():
         if image.mode.startswith("I;16") or image.mode == "I":
-            grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            grey = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
         return np.asarray(image.convert("RGB"))
 

@@ -29,7 +29,9 @@ ALLOWED_HOSTS = flags.DEFINE_list(
     "Names under which this may be asked for, without port, besides those of this machine "
     "(default: any where --host is not of this machine alone).",
 )
-ROOT_PATH = flags.DEFINE_string("root_path", "", "Prefix under which a proxy serves this.")
+ROOT_PATH = flags.DEFINE_string(
+    "root_path", "", "Prefix, such as /photos, that a proxy takes off the paths it asks here."
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Photos of the largest batch.", lower_bound=1)
 MAX_WAIT_MS = flags.DEFINE_float(
     "max_wait_ms", 5.0, "How long the first photo of a batch waits for others.", lower_bound=0.0
@@ -64,7 +66,7 @@ GROUPS = {
 
 
 def main() -> None:
-    from vit_sentiment.serving.sockets import bind
+    from vit_sentiment.serving.sockets import bind, listen
 
     bound = bind(HOST.value, PORT.value)  # Before the work, not after it.
 
@@ -79,12 +81,11 @@ def main() -> None:
     accelerator.prepare()
     with bound, compilations.counted() as compiled:
         model = load(MODEL.value, **weight_flags.hints())
-        name = NAME.value or pathlib.Path(MODEL.value).name
+        name = NAME.value or pathlib.Path(MODEL.value).absolute().name
         sizes = ", ".join(map(str, settings.sizes))
         say(f"compiling {name} for batches of {sizes}")
         service = make_service(model, name, settings, compiled)
-        host, port = bound.getsockname()[:2]
-        say(f"serving {name} at http://{f'[{host}]' if ':' in host else host}:{port}")
+        say(f"serving {name} at {listen(bound)}")
         running.run(service, bound, DRAIN_SECONDS.value)
     say("ended")
 
@@ -95,7 +96,8 @@ def _settings():
 
     allowed = tuple(host.lower() for host in ALLOWED_HOSTS.value or ())
     if allowed or _is_loopback(HOST.value):
-        allowed = (*LOOPBACK, HOST.value.lower(), *allowed)
+        own = HOST.value.lower()
+        allowed = (*LOOPBACK, f"[{own}]" if ":" in own else own, *allowed)
     return Settings(
         batch_size=BATCH_SIZE.value,
         max_wait=MAX_WAIT_MS.value / 1000,

@@ -177,6 +177,33 @@ def test_damaged_avif_is_an_error():
         pixels.decode(data.replace(b"iloc", b"xxxx"))
 
 
+def test_a_file_that_starts_other_programs_is_no_photo():
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(pixels.DecodeError, match="not an image in a known format"):
+        pixels.decode(data)
+
+
+@pytest.mark.parametrize("form", ["BMP", "GIF", "ICO", "JPEG2000", "PNG", "PPM", "TGA", "TIFF"])
+def test_formats_of_pixels_are_read(form):
+    assert pixels.decode(encode(noise(), form)).shape[2] == 3
+
+
+@pytest.mark.parametrize("size", [(70_000, 1), (1, 70_000)])
+def test_a_photo_whose_side_is_beyond_those_of_photos_is_refused(size):
+    with pytest.raises(pixels.DecodeError, match="a side of more than 65,535"):
+        pixels.decode(encode(Image.new("L", size), "PNG"))
+
+
+def test_grey_of_16_bits_takes_little_more_memory_than_the_photo():
+    data = encode(Image.fromarray(np.zeros((1000, 1000), np.uint16)), "PNG")
+    tracemalloc.start()
+    try:
+        pixels.decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 8e6  # Twice 2 bytes for each pixel, then 1 + 3.
+    finally:
+        tracemalloc.stop()
+
+
 def check_decodes_or_refuses(data: bytes) -> None:
     try:
         image = pixels.decode(data)

@@ -125,6 +125,18 @@ def test_an_interrupt_is_130(verb):
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_a_closed_output_is_no_error(tmp_path):
+    write_verb(tmp_path, "print('a line')")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m verb >&-', sys.executable],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("count", [1, 100_000])
 def test_a_reader_that_goes_away_is_no_error(tmp_path, count):
     write_verb(tmp_path, f"for _ in range({count}): print('a line')")

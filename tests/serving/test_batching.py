@@ -140,6 +140,31 @@ def test_who_is_cancelled_is_not_computed():
     batching(check, max_wait=0.001)
 
 
+def test_photos_that_go_just_before_they_are_taken_hold_up_no_batch():
+    async def run():
+        forward = Forward()
+        batcher = Batcher(forward, 1000)
+
+        class Going(threading.Condition):
+            def __enter__(self):
+                if not forward.started.empty():
+                    batcher._rows.clear()
+                return super().__enter__()
+
+        tasks = [asyncio.create_task(batcher.run(pixels(value))) for value in range(8)]
+        await asyncio.sleep(0)
+        batcher._changed = Going()
+        batcher.start()
+        forward.go.release()
+        async with asyncio.timeout(30):
+            assert [int((await task)[0]) for task in tasks[:4]] == [0, 1, 2, 3]
+        for task in tasks[4:]:
+            task.cancel()
+        await asyncio.to_thread(batcher.stop)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("value", [98, 99])
 def test_a_batch_that_fails_fails_its_photos_alone(value):
     async def check(forward, submit, batcher):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from input_pipeline import pixels
 from vit_sentiment.inference.photos import Photo
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
@@ -85,7 +86,7 @@ def _standard_input() -> Iterator[tuple[str, Photo]]:
 
 def _is_image(data: bytes) -> bool:
     try:
-        with Image.open(io.BytesIO(data)):
+        with Image.open(io.BytesIO(data), formats=pixels.FORMATS):
             return True
     except Image.UnidentifiedImageError:
         return False

@@ -105,7 +105,8 @@ def _run(
             return 0
         logging.set_verbosity(logging.ERROR)  # Orbax and TFDS narrate every file.
         main(*_parse(argv, arguments, config))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # Closed by whoever started this.
+            sys.stdout.flush()
         return 0
     except UserError as error:
         return _fail(str(error))

@@ -91,20 +91,18 @@ class Batcher:
     def _work(self) -> None:
         running: tuple[list[_Row], Fetch, float] | None = None
         while True:
-            if running is not None and len(self._rows) < self._largest:
-                self._finish(*running)
-                running = None
-                continue
-            rows = self._take()
+            rows = self._take(only_full=running is not None)
             if self._stopping and not (rows or running or self._rows):
                 return
             before, running = running, self._begin(rows)
             if before is not None:
                 self._finish(*before)
 
-    def _take(self) -> list[_Row]:
-        """The rows of the next batch; none only when all is done."""
+    def _take(self, only_full: bool) -> list[_Row]:
+        """The rows of the next batch; it waits for them, or takes none where it is not full."""
         with self._changed:
+            if only_full and len(self._rows) < self._largest:
+                return []
             while not self._rows and not self._stopping:
                 self._changed.wait()
             while len(self._rows) < self._largest and self._rows and not self._stopping:

@@ -6,7 +6,6 @@ import re
 import secrets
 import time
 import traceback
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -124,13 +123,21 @@ def _check_host(scope: Scope, allowed: tuple[str, ...]) -> None:
 
 
 def _check_site(scope: Scope) -> None:
-    """Browsers tell where a request comes from: other sites may not have photos judged here."""
+    """Browsers tell where a request comes from: other sites may not have photos judged here.
+
+    Of those that tell it twice, Sec-Fetch-Site is what they judged by the address that they asked;
+    a proxy in between may have changed Host.
+    """
     if scope["method"] != "POST":
         return
     headers = Headers(scope=scope)
-    origin = headers.get("origin")
-    own = origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
-    if not own or headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if site is not None:
+        own = site in ("same-origin", "none")
+    else:
+        asked = headers.get("host", "").lower()
+        own = origin is None or origin.lower().partition("://")[2] == asked
+    if not own:
         raise Failure(403, "cross_site", "requests from pages of other sites are refused")
 
 

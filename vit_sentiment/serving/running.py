@@ -1,6 +1,7 @@
 """The server process: its signals and its end."""
 
 import contextlib
+import functools
 import signal
 import socket
 import time
@@ -10,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from vit_sentiment.serving.app import make_app
+from vit_sentiment.serving.connections import Connection
 from vit_sentiment.serving.service import Service
 
 
@@ -35,13 +37,19 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._service.draining and sig == signal.SIGINT:
             self._deadline = 0.0
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
         elif not self._service.draining:
             self._service.draining = True
             self._deadline = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
-        done = self._service.draining and not self._service.active
-        return await super().on_tick(counter) or done or time.monotonic() > self._deadline
+        left = self._deadline - time.monotonic()
+        if left <= 0 or (self._service.draining and not self._service.active):
+            # What is answered may still be on its way to a slow client.
+            self.config.timeout_graceful_shutdown = max(left, 1)  # type: ignore[assignment]
+            return True
+        return await super().on_tick(counter)
 
 
 def run(service: Service, bound: socket.socket, drain_seconds: float) -> None:
@@ -52,14 +60,13 @@ def run(service: Service, bound: socket.socket, drain_seconds: float) -> None:
     """
     config = uvicorn.Config(
         make_app(service),
-        http="h11",
+        http=functools.partial(Connection, seconds=service.settings.read_seconds),  # type: ignore
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         root_path=service.settings.root_path,
-        timeout_graceful_shutdown=1,
         backlog=1024,
     )
     _Server(config, service, drain_seconds).run([bound])

@@ -13,8 +13,9 @@ from input_pipeline import pixels
 from input_pipeline.photos import cores
 from vit_sentiment.inference.decision import classes
 from vit_sentiment.inference.explanation import Explanation, explain
-from vit_sentiment.inference.forward import compile
+from vit_sentiment.inference.forward import Forward, compile
 from vit_sentiment.inference.model import Model
+from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.serving.batching import Batcher, Places
 from vit_sentiment.serving.failures import busy
 from vit_sentiment.serving.measures import Measures
@@ -83,7 +84,7 @@ def make_service(
       compiled: how many programs this process has compiled, see `runtime.compilations`.
 
     Raises:
-      UserError: the model has no head, or lacks classes that the rule needs.
+      UserError: the model has no head, lacks classes that the rule needs, or gives NaN.
     """
     description = model.description
     classes(description, settings.rule)
@@ -91,6 +92,7 @@ def make_service(
     measures = Measures(forward.sizes)
     batcher = Batcher(forward, settings.max_wait, measures.batch)
     batcher.warm((*description.image_size, 3))
+    _check_finite(forward, description.image_size)
     explainer = _explainer(model) if settings.explain else None
     places = Places(settings.queue, lambda: batcher.rate)
     measures.describe(name=name, model_id=model.model_id, version=vit_sentiment.__version__)
@@ -104,6 +106,12 @@ def make_service(
         threads=concurrent.futures.ThreadPoolExecutor(cores(), "photos"),
         explaining=concurrent.futures.ThreadPoolExecutor(1, "maps"),
     )  # fmt: skip
+
+
+def _check_finite(forward: Forward, size: tuple[int, int]) -> None:
+    probs = forward(np.zeros((1, *size, 3), np.uint8))["probs"]
+    if not np.isfinite(probs).all():
+        raise UserError("the model gives NaN for probabilities: its weights are damaged")
 
 
 def _explainer(model: Model) -> Callable[..., Explanation]:

@@ -1,6 +1,7 @@
 """What a server allows and how it batches."""
 
 import dataclasses
+import re
 
 from vit_sentiment.inference.decision import Rule
 from vit_sentiment.runtime.errors import UserError
@@ -44,6 +45,9 @@ class Settings:
                 f"max_images: a request of {self.max_images} photos never fits into a queue of "
                 f"{self.queue}; lower it or raise the queue"
             )
+
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise UserError(f"root_path: expected the form /photos, found {self.root_path!r}")
 
     @property
     def sizes(self) -> tuple[int, ...]:
