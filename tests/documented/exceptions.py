@@ -2,6 +2,8 @@
 
 _CLUSTER = "needs several processes; tests/training trains with two"
 _NOISE = "tests/studying/test_study_command.py runs it with fewer tweets"
+_BENCH_DISTILL = "starts processes; tests/benchmarking/test_bench_distill.py runs it"
+_BENCH_SERVE = "starts servers; tests/benchmarking/test_bench_serve.py runs it"
 _NOTEBOOK = "tests/test_quickstart.py runs the notebook"
 _OPTION, _NAME = FRAGMENTS = "names an option", "names a command"
 """Reasons of what is no whole command, and need not parse."""
@@ -17,7 +19,10 @@ NOT_RUN: dict[str, str] = {
     "--peer_python=PEER/bin/python": "needs a Python with PyTorch",
     "python -m vit_sentiment.bench teacher --tweets=texts.txt --model=twitter-roberta "
     "--peer_python=PEER/bin/python --count=256": "needs a Python with PyTorch",
-    "python -m vit_sentiment.bench serve": "starts servers; test_bench_serve.py runs it",
+    "python -m vit_sentiment.bench distill --photos=CRAWL/images": _BENCH_DISTILL,
+    "python -m vit_sentiment.bench distill --parts=hashes,tables --scale=0.1": _BENCH_DISTILL,
+    "python -m vit_sentiment.bench serve": _BENCH_SERVE,
+    "python -m vit_sentiment.bench serve --model=runs/demo/train --rounds=5": _BENCH_SERVE,
     "python -m vit_sentiment.demo --out=runs/demo": "starts processes; test_demo.py runs it",
     "python -m vit_sentiment.demo --out=runs/demo-seeds --seeds=0,1,2": "as before",
     "python -m vit_sentiment.demo --out=runs/quickstart --count=3400": _NOTEBOOK,

@@ -35,6 +35,7 @@ class Python:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",  # Compiles five times as fast.
             **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS")},
             "POLARS_MAX_THREADS": "1",
             "no_proxy": "127.0.0.1,localhost",

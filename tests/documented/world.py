@@ -41,7 +41,7 @@ TWEETS = 120
 FEW = 30
 """Tweets of which there are photos of the tree that is named most."""
 RUNS = ("demo/train", "small", "b32", "tweets", "bal", "mine-b32")
-DATASETS = ("data/tweets", "data/mine", "demo/data/distilled")
+DATASETS = ("data/tweets", "data/mine", "data/bal", "demo/data/distilled")
 """Below `runs`: copies of the same run and of the same dataset."""
 _MANY_PHOTOS = ("CRAWL", "PHOTOS", "photos", "MVSA_Single", "crawling_backup")
 STREAM = "stream.jsonl.gz"
@@ -62,16 +62,15 @@ SHORTER: tuple[tuple[str, list[str]], ...] = (
     (r"vit_sentiment\.(train|sweep) .*(demo\.py|tweets\.py:small)", _ONE_STAGE),
     (r"vit_sentiment\.(train|sweep) .*(tweets\.py |t4sa\.py)", _TWO_STAGES),
     (r"vit_sentiment\.(train|sweep) .*", [*_STUDENT, "--config.data.batch_size=16"]),
-    (r"vit_sentiment\.(train|sweep) .*--seeds=0,1,2", ["--seeds=0,1"]),
+    (r"vit_sentiment\.(train|sweep) .*--seeds=0,1", ["--seeds=0,1"]),
     (r"vit_sentiment\.sweep (?!.*--shard)", ["--shard=0/4"]),
     (r"vit_sentiment\.cross_validate ", ["--epochs=1"]),
-    (r"vit_sentiment\.cross_validate .*--folds=5", ["--folds=2"]),
+    (r"vit_sentiment\.cross_validate (?!.*--splits=given)", ["--folds=2"]),
     (r"vit_sentiment\.distill .*:(bal|merged) ", _TABLE),
     (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
     (r"vit_sentiment\.probe ", ["--draws=2"]),
-    (r"vit_sentiment\.bench distill .*", ["--scale=0.001"]),
     (r"vit_sentiment\.bench infer", ["--batch_sizes=1,2", "--rounds=1", "--seconds=0"]),
-    (r"vit_sentiment\.bench infer (?!--model)", ["--size=Ti/16", "--pixels=16"]),
+    (r"vit_sentiment\.bench infer (?!--model)", ["--model=runs/small"]),
     (
         r"vit_sentiment\.bench predict",
         ["--parts=decoder", "--count=4", "--batch_size=2", "--rounds=1"],
