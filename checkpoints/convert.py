@@ -15,7 +15,6 @@ What a format cannot hold is an error that says what and why.
 Exit code 1 also means that OUT did not compute the same.
 """
 
-import dataclasses
 import pathlib
 import tempfile
 
@@ -78,22 +77,18 @@ def _flag(value) -> str:
 def _write(to: str, path: pathlib.Path, model) -> dict:
     """Writes the model; what a reader must be told."""
     from checkpoints import google_npz, huggingface, keras_h5, orbax_store
+    from checkpoints.described import with_step
 
-    description = model.description
-    if to == "huggingface":
-        huggingface.write(path, model.params, description)
-    elif to == "h5":
+    step = (model.step or 0) if to == "orbax" else None
+    description = with_step(model.description, step)
+    if to == "h5":
         return keras_h5.write(path, model.params, description)
+    if to == "orbax":
+        orbax_store.write_workdir(path, step, model.params, description)
+    elif to == "huggingface":
+        huggingface.write(path, model.params, description)
     else:
-        # The calibration belongs to these weights whatever number they get.
-        step = (model.step or 0) if to == "orbax" else None
-        if description.calibration is not None:
-            moved = dataclasses.replace(description.calibration, step=step)
-            description = description.replace(calibration=moved)
-        if to == "orbax":
-            orbax_store.write_workdir(path, step, model.params, description)
-        else:
-            google_npz.write(path, model.params, description)
+        google_npz.write(path, model.params, description)
     return {}
 
 

@@ -38,6 +38,17 @@ def ask_for(described: Described) -> str:
     return f"the file cannot tell {', '.join(described.unknown)}; pass {flags}"
 
 
+def with_step(description: ModelDescription, step: int | None) -> ModelDescription:
+    """The description of the same weights where they are `step` of a workdir, or in a file: None.
+
+    A calibration names the step of its weights; it belongs to them whatever number they get.
+    """
+    if description.calibration is None:
+        return description
+    moved = dataclasses.replace(description.calibration, step=step)
+    return description.replace(calibration=moved)
+
+
 def refuse_loss(description: ModelDescription, kept: ModelDescription, kind: str) -> None:
     """Raises one UserError that names every fact about the outputs that a kind of file would lose.
 

@@ -103,14 +103,14 @@ def describe(config: Mapping[str, Any]) -> ModelDescription:
         raise UserError(f"architectures: expected {CLASSIFIER} or {BACKBONE}, found {found}")
     if c["num_channels"] != 3 or not c["qkv_bias"]:
         raise UserError("expected num_channels 3 and qkv_bias true")
-    labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     if classifier or c["head_hidden"]:
-        labels = tuple(c["id2label"][str(i)] for i in range(len(c["id2label"])))
+        names = tuple(c["id2label"][str(i)] for i in range(len(c["id2label"])))
     height, width = _pair(c["image_size"])
     patch, other = _pair(c["patch_size"])
     if patch != other:
         raise UserError(f"patch_size: expected square patches, found {c['patch_size']}")
-    named = any(label != f"LABEL_{i}" for i, label in enumerate(labels))
+    named = any(label != f"LABEL_{i}" for i, label in enumerate(names))
     return ModelDescription(
         image_size=(height, width),
         patch_size=patch,
@@ -122,8 +122,8 @@ def describe(config: Mapping[str, Any]) -> ModelDescription:
         layer_norm_epsilon=c["layer_norm_eps"],
         dropout=c["hidden_dropout_prob"],
         head_hidden=c["head_hidden"],
-        num_classes=len(labels),
-        classes=labels if named else (),
+        num_classes=len(names),
+        classes=names if named else (),
     )
 
 
@@ -140,9 +140,14 @@ def image_tower(flat: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {names[k]: v for k, v in flat.items() if not names[k].startswith("pooler.")}
 
 
+def labels(d: ModelDescription) -> tuple[str, ...]:
+    """Names of the classes, transformers' own where nobody knows them."""
+    return d.classes or tuple(f"LABEL_{i}" for i in range(d.num_classes))
+
+
 def to_config(d: ModelDescription) -> dict[str, Any]:
     """The `config.json` of a model with a linear head, our two-layer head or none."""
-    labels = d.classes or tuple(f"LABEL_{i}" for i in range(d.num_classes))
+    names = labels(d)
     height, width = d.image_size
     config = {
         "architectures": [CLASSIFIER if d.num_classes and not d.head_hidden else BACKBONE],
@@ -160,9 +165,9 @@ def to_config(d: ModelDescription) -> dict[str, Any]:
         "patch_size": d.patch_size,
         "qkv_bias": True,
     }
-    if labels:
-        config["id2label"] = {str(i): label for i, label in enumerate(labels)}
-        config["label2id"] = {label: i for i, label in enumerate(labels)}
+    if names:
+        config["id2label"] = {str(i): label for i, label in enumerate(names)}
+        config["label2id"] = {label: i for i, label in enumerate(names)}
     if d.head_hidden:
         config["head_hidden"] = d.head_hidden
     return config

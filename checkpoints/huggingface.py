@@ -1,9 +1,12 @@
 """Folders in Hugging Face's layout: `config.json` and `model.safetensors`, whole or in parts.
 
 Pickled weights (`pytorch_model.bin`) are never loaded. Our two-layer head, for which transformers
-has no model, is in a file of its own beside them.
+has no model, is in a file of its own beside them. What else transformers has no word for, how
+pixels are made or a calibration, is under a key of our own in `config.json`, which it ignores.
 """
 
+import dataclasses
+import math
 import pathlib
 from typing import Any
 
@@ -13,11 +16,12 @@ import safetensors
 import safetensors.numpy
 
 from checkpoints import hf_vit, key_map, siglip, trees
-from checkpoints.described import Described, refuse_loss
+from checkpoints.described import Described
 from vit_sentiment.models.classifier import Params
 from vit_sentiment.models.description import ModelDescription
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
+from vit_sentiment.runtime.progress import say
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -25,6 +29,17 @@ INDEX_FILE = "model.safetensors.index.json"
 HEAD_FILE = "head.safetensors"
 """Of our own: two linear layers, `head_hidden`, a tanh GELU and `head_out`, as PyTorch has them."""
 PREPROCESSOR_FILE = "preprocessor_config.json"
+OUR_KEY = "vit_sentiment"
+"""Of `config.json`: the `model_id` of the weights and the `description` of the model."""
+
+_TOLD_BY_US_ALONE = ("stochastic_depth", "pixel_mode", "dtype", "calibration")
+_COMPUTED = {
+    "class_token": True,
+    "pooling": "cls",
+    "representation_size": None,
+    "output_mask": None,
+}
+"""What transformers' ViT has in place of choices of ours."""
 
 FAMILIES = {"siglip": siglip, "siglip_vision_model": siglip, "vit": hf_vit}
 """Model types that `config.json` may name, and the family that reads them."""
@@ -34,7 +49,8 @@ def read(folder: pathlib.Path) -> tuple[Described, trees.Flat]:
     """Reads a folder: what it says of its model, and its arrays under our names.
 
     Raises:
-      UserError: a file is missing or damaged, or the family is unknown.
+      UserError: a file is missing or damaged, the family is unknown, or our own key contradicts
+        what transformers reads.
     """
     config = files.read_json(folder / CONFIG_FILE)
     kind = config.get("model_type") if isinstance(config, dict) else None
@@ -49,11 +65,17 @@ def read(folder: pathlib.Path) -> tuple[Described, trees.Flat]:
     except UserError as error:
         raise UserError(f"{folder / CONFIG_FILE}: {error}") from error
     told, assumed = [f"everything from {CONFIG_FILE}"], []
+    ours = _ours(config, folder / CONFIG_FILE)
     if (folder / PREPROCESSOR_FILE).exists():
         description = description.replace(input_range=_input_range(folder / PREPROCESSOR_FILE))
         told.append(f"input range from {PREPROCESSOR_FILE}")
+    elif ours is not None:
+        description = description.replace(input_range=ours.input_range)
     else:
         assumed.append("input range [-1, 1]")
+    if ours is not None:
+        _refuse_contradiction(ours, description, folder / CONFIG_FILE)
+        description = ours
     arrays = read_arrays(folder)
     tower = family.image_tower(arrays)
     if description.head_hidden:
@@ -61,9 +83,49 @@ def read(folder: pathlib.Path) -> tuple[Described, trees.Flat]:
     if any(name.startswith("pooler.") for name in arrays):
         told.append("the pooler is left out: features are the class token")
     flat = key_map.translate(tower, family.RULES, description)
+    if description.calibration is not None:
+        found = trees.model_id(trees.unflatten(flat))
+        if found != config[OUR_KEY]["model_id"]:  # transformers keeps the key when it trains on.
+            say(f"warning: {folder}: its calibration is of other weights, and left out")
+            description = description.replace(calibration=None)
     return Described(
         f"Hugging Face folder ({kind})", description, tuple(told), tuple(assumed)
     ), flat
+
+
+def _ours(config: dict[str, Any], path: pathlib.Path) -> ModelDescription | None:
+    if OUR_KEY not in config:
+        return None
+    saved = config[OUR_KEY]
+    if not isinstance(saved, dict) or set(saved) != {"model_id", "description"}:
+        raise UserError(f"{path}: {OUR_KEY}: expected the fields model_id and description")
+    where = f"{path}: {OUR_KEY}.description"
+    if not isinstance(saved["description"], dict):
+        raise UserError(f"{where}: expected an object, found {saved['description']!r}")
+    try:
+        return ModelDescription.from_json(saved["description"], where)
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _refuse_contradiction(
+    ours: ModelDescription, theirs: ModelDescription, path: pathlib.Path
+) -> None:
+    """Raises UserError with each field in which transformers would read another model."""
+    wrong = []
+    for field in dataclasses.fields(ours):
+        told, found = getattr(ours, field.name), getattr(theirs, field.name)
+        if field.name in _TOLD_BY_US_ALONE or told == found:
+            continue
+        if field.name == "classes":
+            told, found = hf_vit.labels(ours), hf_vit.labels(theirs)
+        same = told == found
+        if field.name == "input_range":  # The processor's mean and deviation are rounded.
+            same = all(math.isclose(*pair, abs_tol=1e-6) for pair in zip(told, found, strict=True))
+        if not same:
+            wrong.append(f"{field.name} {told}, the rest of the folder {found}")
+    if wrong:
+        raise UserError(f"{path}: {OUR_KEY}.description says {'; '.join(wrong)}")
 
 
 def _input_range(path: pathlib.Path) -> tuple[float, float]:
@@ -89,22 +151,24 @@ def write(folder: pathlib.Path, params: Params, description: ModelDescription) -
     two-layer head, which goes into `head.safetensors`.
 
     Raises:
-      UserError: the folder would not tell something that the model's outputs depend on.
+      UserError: transformers' ViT cannot compute the model.
     """
     d = description
-    kept = d.replace(
-        class_token=True,
-        pooling="cls",
-        representation_size=None,
-        pixel_mode=ModelDescription.pixel_mode,
-        dtype=ModelDescription.dtype,
-        output_mask=None,
-        calibration=None,
-    )
-    refuse_loss(d, kept, "a Hugging Face folder (vit)")
-    arrays = hf_vit.to_arrays(trees.flatten(jax.tree.map(np.asarray, params)))
+    other = [
+        f"{name} {getattr(d, name)}, where it has {value}"
+        for name, value in _COMPUTED.items()
+        if getattr(d, name) != value
+    ]
+    if other:
+        raise UserError(
+            "transformers' ViT, which a Hugging Face folder is for, cannot compute this model: "
+            + "; ".join(other)
+        )
+    host = jax.tree.map(np.asarray, params)
+    arrays = hf_vit.to_arrays(trees.flatten(host))
     head = {name: v for name, v in arrays.items() if name.startswith(("head_hidden", "head_out"))}
     config = hf_vit.to_config(d)
+    config[OUR_KEY] = {"model_id": trees.model_id(host), "description": d.to_json()}
     prefix = "vit." if config["architectures"] == [hf_vit.CLASSIFIER] else ""
     body = {
         name if name.startswith("classifier.") else f"{prefix}{name}": value
@@ -114,7 +178,8 @@ def write(folder: pathlib.Path, params: Params, description: ModelDescription) -
     folder.mkdir()
     for file, part in ((WEIGHTS_FILE, body), (HEAD_FILE, head)):
         if part:
-            safetensors.numpy.save_file(part, folder / file, metadata={"format": "pt"})
+            with files.replacing(folder / file) as temporary:
+                safetensors.numpy.save_file(part, temporary, metadata={"format": "pt"})
     files.write_json(folder / CONFIG_FILE, config)
     files.write_json(folder / PREPROCESSOR_FILE, _preprocessor(d))
 

@@ -81,9 +81,12 @@ def test_a_calibration_goes_where_it_has_a_place(convert, golden, tmp_path, caps
     assert convert(tmp_path / "b", tmp_path / "c.npz") == 0
     assert load(tmp_path / "b").description.calibration.temperature == 2
     assert load(tmp_path / "c.npz").description == calibrated
-    for out in ("d", "d.h5"):
-        assert convert(tmp_path / "a.npz", tmp_path / out) == 1
-        assert "the calibration has no place there" in capsys.readouterr().err
+    assert convert(tmp_path / "b", tmp_path / "e") == 0
+    assert load(tmp_path / "e").description == calibrated
+    card = (tmp_path / "e" / "README.md").read_text()
+    assert "`(logits / 2.0).softmax(-1)`" in card
+    assert convert(tmp_path / "a.npz", tmp_path / "d.h5") == 1
+    assert "the calibration has no place there" in capsys.readouterr().err
     assert not list(tmp_path.glob("*d*"))
 
 
@@ -94,7 +97,7 @@ def test_a_calibration_goes_where_it_has_a_place(convert, golden, tmp_path, caps
         ("keras_h5/fold_masked.h5", "x", ["output_mask"]),
         ("google_original/checkpoint.npz", "x", ["representation_size 48"]),
         ("google_original/checkpoint.npz", "x.h5", ["gelu tanh would be read as exact"]),
-        ("siglip_hf/full", "x", ["class_token False", "pooling map would be read as cls"]),
+        ("siglip_hf/full", "x", ["class_token False", "pooling map, where it has cls"]),
         ("keras_train/initial.npz", "x.h5", ["pass --gelu"]),
         ("keras_h5/full_model.h5", "here.npz", ["here.npz: exists"]),
         ("keras_h5/full_model.h5", "described.npz", ["described.json: exists"]),

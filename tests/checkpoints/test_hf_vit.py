@@ -10,7 +10,13 @@ import safetensors.numpy
 from checkpoints import huggingface
 from vit_sentiment.inference.forward import outputs
 from vit_sentiment.inference.model import load
+from vit_sentiment.models.calibration import Calibration
 from vit_sentiment.runtime.errors import UserError
+
+CALIBRATION = Calibration(
+    temperature=1.7, prior=(0.2, 0.3, 0.5), rows=9, data="d", split="s", label="l",
+    fingerprint="f", step=None, coverage=((0.0, 1.0, 0.5),),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -108,6 +114,7 @@ def test_what_is_written_has_the_arrays_of_transformers(golden, tmp_path):
     config, original = (
         json.loads((f / "config.json").read_text()) for f in (tmp_path / "out", source)
     )
+    del config["vit_sentiment"]  # Which transformers ignores.
     assert config == {name: original[name] for name in config}
     assert load(tmp_path / "out").description == model.description
 
@@ -139,6 +146,10 @@ def test_the_two_layer_head_has_a_file_of_its_own(golden, tmp_path):
         {"input_range": (-2.5, 1.5)},
         {"classes": ("a", "b", "c")},
         {"classes": ()},
+        {"classes": ("LABEL_0", "LABEL_1", "LABEL_2")},
+        {"pixel_mode": "uint8", "dtype": "bfloat16", "stochastic_depth": 0.1},
+        {"input_range": (-1 / 3, 2 / 7)},
+        {"calibration": CALIBRATION},
     ],
 )
 def test_what_a_folder_holds_comes_back(golden, tmp_path, changes):
@@ -152,14 +163,68 @@ def test_what_a_folder_holds_comes_back(golden, tmp_path, changes):
     ("changes", "part"),
     [
         ({"output_mask": (1.0, 1e-7, 1.0)}, "output_mask"),
-        ({"pooling": "mean"}, "pooling mean would be read as cls"),
-        ({"representation_size": 48}, "representation_size 48 would be read as None"),
-        ({"pixel_mode": "uint8"}, "pixel_mode uint8"),
+        ({"pooling": "mean"}, "pooling mean, where it has cls"),
+        ({"pooling": "map", "class_token": False}, "class_token False, where it has True"),
+        ({"representation_size": 48}, "representation_size 48, where it has None"),
     ],
 )
-def test_what_a_folder_cannot_hold_is_refused(golden, tmp_path, changes, part):
+def test_what_transformers_cannot_compute_is_refused(golden, tmp_path, changes, part):
     model = load(golden / "huggingface_vit")
     with pytest.raises(UserError) as error:
         huggingface.write(tmp_path / "x", model.params, model.description.replace(**changes))
     assert part in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def written(golden, tmp_path):
+    """A folder of ours, calibrated."""
+    model = load(golden / "huggingface_vit")
+    calibrated = model.description.replace(calibration=CALIBRATION)
+    huggingface.write(tmp_path / "vit", model.params, calibrated)
+    return tmp_path / "vit"
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "part"),
+    [
+        ("config.json", {"num_hidden_layers": 1}, "num_layers 2, the rest of the folder 1"),
+        ("config.json", {"hidden_act": "gelu_new"}, "gelu exact, the rest of the folder tanh"),
+        ("config.json", {"id2label": {"0": "c", "1": "b", "2": "a"}}, "the folder ('c', 'b', 'a')"),
+        ("config.json", {"vit_sentiment": {}}, "expected the fields model_id and description"),
+        ("config.json", {"vit_sentiment": {"model_id": "", "description": []}}, "an object"),
+        ("config.json", {"vit_sentiment": {"model_id": "", "description": {}}}, "missing fields"),
+        ("preprocessor_config.json", {"image_std": [0.25] * 3}, "input_range (-1.0, 1.0), the"),
+    ],
+)
+def test_contradictions_to_our_own_key_are_told(written, file, changes, part):
+    change_json(written / file, **changes)
+    with pytest.raises(UserError, match=r"^\S*config.json: vit_sentiment") as error:
+        load(written)
+    assert part in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_our_own_key_cannot_name_what_transformers_does_not_compute(written):
+    key = json.loads((written / "config.json").read_text())["vit_sentiment"]
+    key["description"]["pooling"] = "mean"
+    change_json(written / "config.json", vit_sentiment=key)
+    with pytest.raises(UserError, match="pooling mean, the rest of the folder cls"):
+        load(written)
+
+
+def test_weights_that_transformers_trained_on_lose_the_calibration(written, capsys):
+    arrays = safetensors.numpy.load_file(written / "model.safetensors")
+    arrays["classifier.bias"] = arrays["classifier.bias"] + 1
+    assert load(written).description.calibration == CALIBRATION
+    safetensors.numpy.save_file(arrays, written / "model.safetensors")
+    assert load(written).description.calibration is None
+    assert "its calibration is of other weights, and left out" in capsys.readouterr().err
+
+
+def test_without_a_preprocessor_our_own_key_tells_the_input_range(golden, tmp_path):
+    model = load(golden / "huggingface_vit")
+    changed = model.description.replace(input_range=(0.0, 1.0))
+    huggingface.write(tmp_path / "out", model.params, changed)
+    (tmp_path / "out" / "preprocessor_config.json").unlink()
+    assert load(tmp_path / "out").description == changed

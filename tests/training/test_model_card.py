@@ -21,12 +21,9 @@ def head(text):
 
 @pytest.fixture(scope="module")
 def workdir(trained, distilled, tmp_path_factory):
-    """A copy of the run, with the pixels of a Hugging Face folder; evaluated."""
+    """A copy of the run, evaluated."""
     copy = tmp_path_factory.mktemp("card") / "run"
     shutil.copytree(trained, copy)
-    for name in ("model.json", "best.json"):
-        text = (copy / name).read_text()
-        (copy / name).write_text(text.replace('"pixel_mode": "uint8"', '"pixel_mode": "exact"'))
     options = on_data.Options(
         data=str(distilled), split=None, data_dir="", images=None, label=None, out=None,
         batch_size=20, on_error="fail", probes="", report_images=False,
@@ -93,6 +90,8 @@ def test_a_converted_run_has_the_same_card(workdir, tmp_path, monkeypatch, sourc
         begin = own.index(part)
         assert own[begin : own.index("\n## ", begin + 1)] in text
     assert "from_pretrained(" in text
+    assert "pixel mode `uint8`" in text
+    assert "python -m vit_sentiment.export --model=out --format=huggingface" in text
     assert str(tmp_path) not in text
 
 

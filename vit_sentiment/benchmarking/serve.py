@@ -56,13 +56,14 @@ class Server:
         return float(re.search(rf"^vit_sentiment_{name} (\S+)$", text, re.MULTILINE)[1])
 
 
-def make_model(path: pathlib.Path) -> None:
-    """ViT-B/32 with random weights for 64x64 pixels.
+def make_model(path: pathlib.Path, variant: str) -> None:
+    """A ViT of a named size with random weights for 64x64 pixels.
 
-    Its five tokens a photo leave a batch of one waiting for the weights to come from memory, as
-    larger models do on accelerators; at 224x224 a processor is busy with one photo alone.
+    With B/32 or L/32 its five tokens a photo leave a batch of one waiting for the weights to come
+    from memory, as larger models do on accelerators; at 224x224 a processor is busy with one photo
+    alone.
     """
-    description = ModelDescription(image_size=(64, 64), head_hidden=32, **sizes("B/32"))
+    description = ModelDescription(image_size=(64, 64), head_hidden=32, **sizes(variant))
     google_npz.write(path, init_params(description, jax.random.key(0)), description)
 
 

@@ -6,7 +6,7 @@
 Clients in a process of their own send different photos, one a request, to a server that batches and
 to one that does not, in turn with `predict`'s way through the same model; every answer is compared
 with predict's. Then photos come at random times at 80 % of the measured rate. Without --model it is
-a ViT-B/32 with random weights for small photos, for which a batch costs less than its photos one by
+a ViT with random weights for small photos, for which a batch costs less than its photos one by
 one even on a processor.
 """
 
@@ -18,6 +18,7 @@ from absl import flags
 from checkpoints import weight_flags
 
 MODEL = flags.DEFINE_string("model", None, "What to serve (default: random weights).")
+VARIANT = flags.DEFINE_string("variant", "B/32", "Size of the model without --model, by its name.")
 COUNT = flags.DEFINE_integer("count", 1000, "Photos of a round, drawn.", lower_bound=1)
 CLIENTS = flags.DEFINE_integer("clients", 32, "Requests at a time.", lower_bound=1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Photos of the largest batch.", lower_bound=2)
@@ -25,7 +26,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "Measurements of each.", lower_bound=
 flags.adopt_module_key_flags(weight_flags)
 
 GROUPS = {
-    "Model": (MODEL, *weight_flags.GROUP),
+    "Model": (MODEL, VARIANT, *weight_flags.GROUP),
     "Measurement": (COUNT, CLIENTS, BATCH_SIZE, ROUNDS),
 }
 
@@ -41,8 +42,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = MODEL.value
         if path is None:
-            path = str(pathlib.Path(scratch, "b32.npz"))
-            serve.make_model(pathlib.Path(path))
+            path = str(pathlib.Path(scratch, "model.npz"))
+            serve.make_model(pathlib.Path(path), VARIANT.value)
         model = load(path, **weight_flags.hints())
         words = _weight_words()
         with (

@@ -15,6 +15,7 @@ from vit_sentiment.exporting import effect
 from vit_sentiment.exporting.checking import Run
 from vit_sentiment.inference.model import Model
 from vit_sentiment.models.description import ModelDescription
+from vit_sentiment.reporting import in_transformers
 from vit_sentiment.runtime import files
 from vit_sentiment.runtime.errors import UserError
 
@@ -34,32 +35,38 @@ def processor_pixels(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(resized)
 
 
-def resizing_effect(description: ModelDescription, run: Run, images: Iterable[np.ndarray]) -> str:
+def resizing_effect(
+    description: ModelDescription, ours: Run, theirs: Run, images: Iterable[np.ndarray]
+) -> str:
     """Tells how far the answers on uint8 photos [h, w, 3] move with the processor's resizing.
+
+    Args:
+      ours: the model as it computes here, which gets the pixels of its own mode.
+      theirs: the same in float32, as in transformers, which gets the processor's.
 
     Raises:
       UserError: there are no images.
     """
     size = description.image_size
     output = "probs" if description.num_classes else "features"
-    resized = [
-        (pixels.resize_exact(image, size), processor_pixels(image, size)) for image in images
-    ]
-
+    resize = pixels.RESIZE[description.pixel_mode]
+    resized = [(resize(image, size), processor_pixels(image, size)) for image in images]
     if not resized:
         raise UserError("--data: no photo in it is readable")
 
-    def answers(which: int) -> np.ndarray:
+    def answers(run: Run, which: int) -> np.ndarray:
         parts = []
         for start in range(0, len(resized), BATCH):
             batch = np.stack([pair[which] for pair in resized[start : start + BATCH]])
             parts.append(run(batch.astype(np.float32))[output])
         return np.concatenate(parts)
 
-    found = effect.compare(answers(0), answers(1))
+    found = effect.compare(answers(ours, 0), answers(theirs, 1))
     what = "probabilities" if description.num_classes else "features"
+    why = "resizing" if description.dtype == "float32" else "resizing and float32"
+    verb = "changes" if description.dtype == "float32" else "change"
     text = (
-        f"over {len(resized)} photos its resizing changes {what} by {found['mean']:.2g} on "
+        f"over {len(resized)} photos its {why} {verb} {what} by {found['mean']:.2g} on "
         f"average and {found['largest']:.2g} at most"
     )
     if description.num_classes:
@@ -90,13 +97,7 @@ Weights `{model.model_id}`: {d.num_layers} layers of width {d.hidden_size}, patc
 
 {_usage(d)}
 
-## Pixels
-
-On equal `pixel_values` transformers computes what vit_sentiment does. Its image processor does not
-make equal `pixel_values`: it averages where it shrinks (Pillow's bilinear resize), while
-vit_sentiment interpolates without it, as TensorFlow's `tf.image.resize` does.
-
-{measured}
+{in_transformers.section(d, measured)}
 """
     files.write_text(folder / CARD_FILE, text)
 
@@ -114,11 +115,13 @@ def _usage(d: ModelDescription) -> str:
             "between them. vit_sentiment reads it all."
         )
     kind = "ViTForImageClassification" if d.num_classes else "ViTModel"
-    result = "logits.softmax(-1)" if d.num_classes else "last_hidden_state[:, 0]"
+    result = "model(**inputs).last_hidden_state[:, 0]"
+    if d.num_classes:
+        result = in_transformers.probabilities(d, "model(**inputs).logits")
     return f"""```python
 from PIL import Image
 from transformers import {kind}, ViTImageProcessor
 processor, model = (c.from_pretrained(".") for c in (ViTImageProcessor, {kind}))
 inputs = processor(Image.open("photo.jpg").convert("RGB"), return_tensors="pt")
-print(model(**inputs).{result})
+print({result})
 ```"""

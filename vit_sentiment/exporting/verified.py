@@ -9,6 +9,7 @@ import numpy as np
 
 from checkpoints import google_npz, trees
 from checkpoints import huggingface as layout
+from checkpoints.described import with_step
 from input_pipeline.sources import Source
 from vit_sentiment.evaluation import judge
 from vit_sentiment.exporting import (
@@ -24,6 +25,7 @@ from vit_sentiment.inference.model import Model, load
 from vit_sentiment.reporting.terminal import print_table
 from vit_sentiment.runtime.errors import UserError
 from vit_sentiment.runtime.progress import say
+from vit_sentiment.training import card_sections
 
 MOST = {"onnx": 1e-4, "stablehlo": 1e-6, "huggingface": 1e-5}
 """Largest difference from our outputs."""
@@ -119,13 +121,17 @@ def write_huggingface(model: Model, options: Options) -> None:
     """
     out, source = options.out, options.source
     with placing.together(out, [out]) as path:
-        layout.write(path, model.params, model.description)
-        read_back, pixels = checking.ours(load(path)), _pixels(model, options)
-        found = checking.check(model, read_back, pixels, (2, 3), MOST["huggingface"], str(out))
+        layout.write(path, model.params, with_step(model.description, None))
+        back, pixels = load(path), _pixels(model, options)
+        run = checking.ours(back)
+        found = checking.check(model, run, pixels, (2, 3), MOST["huggingface"], str(out))
         count = RESIZED if source else RESIZED_DRAWN
         images = samples.photos(source, count, options.on_error)
-        measured = huggingface.resizing_effect(model.description, read_back, images)
-        of = f"{source.name} {source.split}".strip() if source else "drawn pictures"
+        theirs = checking.ours(checking.in_float32(back))
+        measured = huggingface.resizing_effect(model.description, run, theirs, images)
+        # A card goes to others, and they have nothing of the folders of this machine.
+        name = card_sections.name(source.name) if source else ""
+        of = f"{name} {source.split}".strip() if source else "drawn pictures"
         measured = f"Of {of}: {measured}."
         huggingface.write_card(path, model, measured)
         text = _wrote(out, path, found, "our reader on equal pixel values")
@@ -135,11 +141,7 @@ def write_huggingface(model: Model, options: Options) -> None:
 
 def write_npz(model: Model, options: Options) -> None:
     """Writes `out` in Google's layout and its description, and reads both back."""
-    description, out = model.description, options.out
-    if description.calibration is not None:
-        # It belongs to these weights, which have no step any more.
-        moved = dataclasses.replace(description.calibration, step=None)
-        description = description.replace(calibration=moved)
+    description, out = with_step(model.description, None), options.out
     with placing.together(out, [out, google_npz.description_path(out)]) as path:
         google_npz.write(path, model.params, description)
         back = load(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from checkpoints import google_npz, orbax_store
 from vit_sentiment.models.description import ModelDescription
-from vit_sentiment.reporting import manifest, markdown
+from vit_sentiment.reporting import in_transformers, manifest, markdown
 from vit_sentiment.runtime import files
 from vit_sentiment.training import card_sections, run_facts
 from vit_sentiment.training import workdir as workdirs
@@ -82,6 +82,7 @@ def card(workdir: pathlib.Path, published: Published | None = None) -> str:
         card_sections.results(results),
         card_sections.calibration(workdir, description),
         _how_to_use(published, found),
+        _in_transformers(description, published),
         card_sections.made(found.made),
     ]
     return markdown.document(markdown.front_matter(head), _title(description), sections)
@@ -105,6 +106,7 @@ def card_of_weights(description: ModelDescription, source: str, published: Publi
         markdown.section("What for", _USE),
         markdown.section("Limits and ethics", _LIMITS),
         _how_to_use(published, None),
+        _in_transformers(description, published),
         card_sections.made(manifest.surroundings()),
     ]
     return markdown.document(markdown.front_matter(_head(published)), _title(description), sections)
@@ -164,3 +166,13 @@ def _how_to_use(published: Published | None, found: run_facts.Found | None) -> s
         python,
         other,
     )
+
+
+def _in_transformers(description: ModelDescription, published: Published | None) -> str:
+    if published is None or published.transformers is None:
+        return ""
+    measuring = markdown.commands(
+        f"python -m vit_sentiment.export --model={published.folder} --format=huggingface "
+        "--out=measured --data=DATA"
+    )
+    return in_transformers.section(description, f"How much that changes is told by\n\n{measuring}")
