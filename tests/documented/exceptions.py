@@ -43,6 +43,7 @@ NOT_RUN: dict[str, str] = {
     "python tests/golden/configs/make.py": "writes into the checkout; test_configs.py compares",
     "python tests/benchmark_document.py": "writes into the checkout; test_published.py compares",
     "python -m vit_sentiment.distill --config.teacher.name=roberta": _OPTION,
+    "python -m vit_sentiment.export --format=huggingface": _OPTION,
     "python -m vit_sentiment.distill ids": _NAME,
     "python -m vit_sentiment.distill rehydrate": _NAME,
 }

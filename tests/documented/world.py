@@ -39,7 +39,7 @@ TEXTS = (
 )
 TWEETS = 120
 FEW = 30
-"""Tweets of which there are photos of the tree that is named most."""
+"""Photos in `photos`, which are as many as can be split, but for `predict`."""
 RUNS = ("demo/train", "small", "b32", "tweets", "bal", "mine-b32")
 DATASETS = ("data/tweets", "data/mine", "data/bal", "demo/data/distilled")
 """Below `runs`: copies of the same run and of the same dataset."""
@@ -132,6 +132,8 @@ def hidden(command: Command) -> list[str]:
     name."""
     photos = [name for name in _MANY_PHOTOS if name not in command.text]
     builds = ["runs/data"] if command.module == "input_pipeline.build" else []
+    if command.module == "vit_sentiment.predict":
+        photos += [f"photos/{path}" for _, _, path in tweets(FEW)[5:]]
     # A folder of datasets stands for the only one in it.
     second = [] if "merge" in command.text else ["runs/data/labelled_images/merge"]
     return [*written(command), *builds, *second, *photos]
