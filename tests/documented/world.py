@@ -64,7 +64,8 @@ SHORTER: tuple[tuple[str, list[str]], ...] = (
     (r"vit_sentiment\.(train|sweep) .*", [*_STUDENT, "--config.data.batch_size=16"]),
     (r"vit_sentiment\.(train|sweep) .*--seeds=0,1", ["--seeds=0,1"]),
     (r"vit_sentiment\.sweep (?!.*--shard)", ["--shard=0/4"]),
-    (r"vit_sentiment\.cross_validate ", ["--epochs=1"]),
+    # The last two are the defaults, which make commands alike that name them.
+    (r"vit_sentiment\.cross_validate ", ["--epochs=1", "--batch_size=32", "--seed=42"]),
     (r"vit_sentiment\.cross_validate (?!.*--splits=given)", ["--folds=2"]),
     (r"vit_sentiment\.distill .*:(bal|merged) ", _TABLE),
     (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
