@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from documented import commands, exceptions, groups, world
+from documented import commands, exceptions, groups, shortening
 from documented.commands import DOCUMENTS, ROOT
 from parse_commands import problems
 
@@ -76,15 +76,15 @@ def test_every_command_is_run_once_or_listed():
     run = groups.curl() + [c for file in groups.BEFORE_BLOCKS for c in groups.before_blocks(file)]
     run += [command for group in ("", *groups.GROUPS) for command in groups.of_group(group)]
     assert len(set(run)) == len(run)
-    kinds = {world.likeness(command) for command in run}
-    left = [c.text for c in COMMANDS if world.likeness(c) not in kinds]
+    kinds = {shortening.likeness(command) for command in run}
+    left = [c.text for c in COMMANDS if shortening.likeness(c) not in kinds]
     assert set(left) <= set(exceptions.NOT_RUN)
     assert {command.words[0] for command in run} == {"python", "curl"}
 
 
 def test_commands_that_differ_in_names_alone_are_alike():
     def likeness(line):
-        return world.likeness(commands.lines(line)[0])
+        return shortening.likeness(commands.lines(line)[0])
 
     train = "python -m vit_sentiment.train --config=configs/demo.py --workdir=runs/{}"
     assert likeness(train.format("x")) == likeness(train.format("small"))

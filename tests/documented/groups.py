@@ -4,7 +4,7 @@ import functools
 import re
 
 import pytest
-from documented import commands, exceptions, world
+from documented import commands, exceptions, shortening
 from documented.commands import Command
 
 GROUPS = {
@@ -30,7 +30,7 @@ def run() -> tuple[Command, ...]:
     found = {}
     for command in commands.shown()[0]:
         if command.text not in exceptions.NOT_RUN:
-            found.setdefault(world.likeness(command), command)
+            found.setdefault(shortening.likeness(command), command)
     return tuple(found.values())
 
 

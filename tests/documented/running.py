@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 import loopback
-from documented import exceptions, world
+from documented import exceptions, shortening, world
 from documented.commands import ROOT, Command
 from loopback import Reply
 
@@ -158,7 +158,7 @@ def check(command: Command, python: Python, shared: pathlib.Path, folder: pathli
     """Runs a command in a furnished folder; asserts that it did what it says."""
     before, originals = state(folder), state(shared)
     with _served(folder, command):
-        done = python.run(world.shortened(command), folder, _fed(command, folder))
+        done = python.run(shortening.shortened(command), folder, _fed(command, folder))
     code, message = next(
         (end for pattern, *end in exceptions.OTHER_EXIT if re.search(pattern, command.text)),
         (0, ""),
@@ -167,7 +167,7 @@ def check(command: Command, python: Python, shared: pathlib.Path, folder: pathli
     assert done.returncode == code, told
     assert message in done.stderr
     assert "Traceback" not in told
-    assert [path for path in world.written(command) if not (folder / path).exists()] == []
+    assert [path for path in shortening.written(command) if not (folder / path).exists()] == []
     assert [path for path in _TOLD.findall(done.stdout) if not (folder / path).exists()] == []
     assert done.stdout or state(folder) != before
     assert state(shared) == originals, "written through a hard link, not by renaming"

@@ -1,7 +1,7 @@
 """Blocks of Python in the documents run, after the commands whose results they read."""
 
 import pytest
-from documented import commands, groups, running, world
+from documented import commands, groups, running, shortening
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,6 @@ def folders(python, documented_world, tmp_path_factory):
 @pytest.mark.parametrize(("file", "source"), commands.python_blocks())
 def test_block(file, source, python, folders):
     folder = folders(file)
-    (folder / "block.py").write_text(world.shortened_block(source))
+    (folder / "block.py").write_text(shortening.shortened_block(source))
     done = python.run(["block.py"], folder)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import time
 import urllib.request
 
 import pytest
-from documented import groups, running, world
+from documented import groups, running, shortening
 
 DOCUMENTED = "http://127.0.0.1:8000"
 SECONDS = 120
@@ -17,7 +17,7 @@ def served(request, python, documented_world, tmp_path_factory):
     """Folder and address of a server that runs as documented, but for its port."""
     folder = tmp_path_factory.mktemp("served") / "here"
     running.furnish(folder, documented_world)
-    with python.running(world.shortened(request.param), folder) as told:
+    with python.running(shortening.shortened(request.param), folder) as told:
         for _ in range(10 * SECONDS):
             address = re.search(r"serving .* at (http://\S+)", told.read_text())
             if address:
