@@ -1,8 +1,10 @@
 """Documented servers start, answer the documented requests and end."""
 
+import contextlib
 import re
 import shutil
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -20,17 +22,27 @@ def served(request, python, documented_world, tmp_path_factory):
     with python.running(shortening.shortened(request.param), folder) as told:
         for _ in range(10 * SECONDS):
             address = re.search(r"serving .* at (http://\S+)", told.read_text())
-            if address:
+            if address and page(address[1], "/healthz") is not None:
                 break
             time.sleep(0.1)
-        assert address, told.read_text()
+        else:
+            pytest.fail(told.read_text())
         yield folder, address[1]
 
 
-def test_the_page_is_there(served):
+def page(address, path="/"):
+    """What is there; None where nobody listens, as just before a server is ready."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(served[1], timeout=SECONDS) as page:
-        assert b"<html" in page.read()
+    with (
+        contextlib.suppress(urllib.error.URLError),
+        opener.open(address + path, timeout=SECONDS) as answer,
+    ):
+        return answer.read()
+    return None
+
+
+def test_the_page_is_there(served):
+    assert b"<html" in page(served[1])
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
