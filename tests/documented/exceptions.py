@@ -9,8 +9,8 @@ _OPTION, _NAME = FRAGMENTS = "names an option", "names a command"
 """Reasons of what is no whole command, and need not parse."""
 
 NOT_RUN: dict[str, str] = {
-    "make demo": "installs the environment; the command behind it is run",
-    "make demo-seeds": "installs the environment; the command behind it is run",
+    "make demo": "installs the environment; see the command behind it",
+    "make demo-seeds": "installs the environment; see the command behind it",
     "make setup": "installs the environment",
     "make test": "is this test suite",
     "source .venv/bin/activate": "is the shell's",
@@ -24,7 +24,9 @@ NOT_RUN: dict[str, str] = {
     "python -m vit_sentiment.bench serve": _BENCH_SERVE,
     "python -m vit_sentiment.bench serve --model=runs/demo/train --rounds=5": _BENCH_SERVE,
     "python -m vit_sentiment.demo --out=runs/demo": "starts processes; test_demo.py runs it",
-    "python -m vit_sentiment.demo --out=runs/demo-seeds --seeds=0,1,2": "as before",
+    "python -m vit_sentiment.demo --out=runs/demo-seeds --seeds=0,1,2": (
+        "starts processes; test_demo.py runs one seed, and several with given results"
+    ),
     "python -m vit_sentiment.demo --out=runs/quickstart --count=3400": _NOTEBOOK,
     "python -m vit_sentiment.predict --model=runs/quickstart/train runs/quickstart/photos "
     "--csv=runs/quickstart/scores.csv": _NOTEBOOK,
