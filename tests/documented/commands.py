@@ -20,7 +20,7 @@ NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 PACKAGES = ("vit_sentiment", "checkpoints", "input_pipeline", "configs")
 MODULES = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
 
-STARTS = ("python", "make", "pip", "source")
+STARTS = ("python", "make", "pip", "source", "curl", "srun")
 """First words of what counts as a command."""
 
 _BLOCK = r"^(?P<indent> *)```{language}\n(?P<body>.*?)^(?P=indent)```$"
@@ -34,12 +34,14 @@ class Command:
     """A command line as a shell would take it apart.
 
     Attributes:
-      text: with single blanks, without the comment behind it.
+      text: with single blanks, without the comment and the pipe behind it.
       words: what the program gets.
+      feed: the shell command whose output it reads; empty for none.
     """
 
     text: str
     words: tuple[str, ...]
+    feed: str = ""
 
     @property
     def module(self) -> str:
@@ -51,10 +53,21 @@ def lines(text: str) -> list[Command]:
     """The commands of a shell script."""
     found = []
     for line in text.replace("\\\n", " ").splitlines():
-        words = tuple(shlex.split(line, comments=True))
-        if words and words[0] in STARTS:
-            found.append(Command(shlex.join(words), words))
+        parts = line.split(" | ")
+        for number, part in enumerate(parts):
+            words = shlex.split(part, comments=True)
+            if words and words[0] in STARTS:
+                found.append(_command(words, " | ".join(parts[:number])))
     return found
+
+
+def _command(words: list[str], feed: str) -> Command:
+    file = "".join(word[1:] for word in words if word.startswith("<"))
+    words = [word for word in words if not re.match(r"<|2>", word)]
+    feed = f"cat {file}" if file else feed.strip()
+    text = shlex.join(words)
+    words = words[1:] if words[0] == "srun" else words
+    return Command(f"{feed} | {text}" if feed else text, tuple(words), feed)
 
 
 def _blocks(text: str, language: str) -> list[str]:

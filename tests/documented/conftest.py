@@ -1,5 +1,7 @@
 """What the tests of documented commands share."""
 
+import shutil
+
 import pytest
 from documented import running
 
@@ -32,4 +34,11 @@ def documented_world(shared, python):
 @pytest.fixture
 def check(python, documented_world, tmp_path):
     """A function that runs a command in a folder of its own and looks at what it left."""
-    return lambda command: running.check(command, python, documented_world, tmp_path / "here")
+
+    def check_alone(command):
+        folder = tmp_path / "here"
+        running.furnish(folder, documented_world, command)
+        running.check(command, python, documented_world, folder)
+        shutil.rmtree(folder)
+
+    return check_alone

@@ -8,15 +8,19 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import loopback
-from documented import exceptions, world
+from documented import exceptions, shortening, world
 from documented.commands import ROOT, Command
 from loopback import Reply
 
 ZYGOTE = pathlib.Path(__file__).with_name("zygote.py")
+LONGEST_SECONDS = 60
+"""Of a request."""
 _TOLD = re.compile(r"\b(?:runs|predictions)/[\w./+-]+\.(?:html|csv|json|npz|parquet|txt)\b")
 
 
@@ -31,6 +35,7 @@ class Python:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",  # Compiles five times as fast.
             **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS")},
             "POLARS_MAX_THREADS": "1",
             "no_proxy": "127.0.0.1,localhost",
@@ -43,21 +48,44 @@ class Python:
             text=True,
         )
 
-    def run(self, words: list[str], cwd: pathlib.Path) -> subprocess.CompletedProcess:
-        files = [f"{cwd}.{stream}" for stream in ("stdout", "stderr")]
-        env = {"HOME": str(cwd), "XDG_CACHE_HOME": str(cwd / ".cache"), "PWD": str(cwd)}
-        asked = {"words": words, "env": env, "cwd": str(cwd)}
-        asked |= dict(zip(("stdout", "stderr"), files, strict=True))
-        self._process.stdin.write(json.dumps(asked) + "\n")
+    def run(
+        self, words: Sequence[str], cwd: pathlib.Path, stdin: str = os.devnull
+    ) -> subprocess.CompletedProcess:
+        asked = _question(words, cwd, stdin)
+        code = self._ask(asked | {"waits": True})
+        told = [pathlib.Path(asked[stream]).read_text() for stream in ("stdout", "stderr")]
+        return subprocess.CompletedProcess(words, code, *told)
+
+    def _ask(self, question) -> int:
+        self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
-        return subprocess.CompletedProcess(
-            words, code, *(pathlib.Path(file).read_text() for file in files)
-        )
+        return int(self._process.stdout.readline())
+
+    @contextlib.contextmanager
+    def running(self, words: Sequence[str], cwd: pathlib.Path):
+        """Runs `python WORDS` until the end of the block, where SIGTERM must end it with 0.
+
+        Gives the file of what it says on standard error.
+        """
+        told = pathlib.Path(f"{cwd}.stderr")
+        told.touch()
+        process = self._ask(_question(words, cwd, os.devnull) | {"waits": False})
+        try:
+            yield told
+        finally:
+            os.kill(process, signal.SIGTERM)
+            code = self._ask({"process": process})
+        assert code == 0, told.read_text()
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait()
+
+
+def _question(words: Sequence[str], cwd: pathlib.Path, stdin: str) -> dict:
+    env = {"HOME": str(cwd), "XDG_CACHE_HOME": str(cwd / ".cache"), "PWD": str(cwd)}
+    files = {stream: f"{cwd}.{stream}" for stream in ("stdout", "stderr")}
+    return {"words": [*words], "env": env, "cwd": str(cwd), "stdin": stdin, **files}
 
 
 def build_once(shared: pathlib.Path, python: Python) -> pathlib.Path:
@@ -106,17 +134,31 @@ def _served(folder: pathlib.Path, command: Command):
         yield
 
 
-def check(command: Command, python: Python, shared: pathlib.Path, folder: pathlib.Path) -> None:
-    """Runs a command in `folder`, made of hard links; asserts that it did what it says."""
-    left_out = {str(shared / path) for path in world.hidden(command)}
+def furnish(folder: pathlib.Path, shared: pathlib.Path, command: Command | None = None) -> None:
+    """Puts hard links to all stand-ins in a folder, without those that a command is to write."""
+    left_out = {str(shared / path) for path in world.hidden(command)} if command else ()
 
     def ignored(parent, names):
         return [name for name in names if os.path.join(parent, name) in left_out]
 
     shutil.copytree(shared, folder, symlinks=True, ignore=ignored, copy_function=os.link)
+
+
+def _fed(command: Command, folder: pathlib.Path) -> str:
+    """The file of what a command reads on standard input."""
+    if not command.feed:
+        return os.devnull
+    path = f"{folder}.stdin"
+    with open(path, "wb") as file:
+        subprocess.run(command.feed, shell=True, cwd=folder, stdout=file, check=True)
+    return path
+
+
+def check(command: Command, python: Python, shared: pathlib.Path, folder: pathlib.Path) -> None:
+    """Runs a command in a furnished folder; asserts that it did what it says."""
     before, originals = state(folder), state(shared)
     with _served(folder, command):
-        done = python.run(world.shortened(command), folder)
+        done = python.run(shortening.shortened(command), folder, _fed(command, folder))
     code, message = next(
         (end for pattern, *end in exceptions.OTHER_EXIT if re.search(pattern, command.text)),
         (0, ""),
@@ -125,8 +167,16 @@ def check(command: Command, python: Python, shared: pathlib.Path, folder: pathli
     assert done.returncode == code, told
     assert message in done.stderr
     assert "Traceback" not in told
-    assert [path for path in world.written(command) if not (folder / path).exists()] == []
+    assert [path for path in shortening.written(command) if not (folder / path).exists()] == []
     assert [path for path in _TOLD.findall(done.stdout) if not (folder / path).exists()] == []
     assert done.stdout or state(folder) != before
     assert state(shared) == originals, "written through a hard link, not by renaming"
-    shutil.rmtree(folder)
+
+
+def request(words: Sequence[str], folder: pathlib.Path) -> None:
+    """Runs curl, which must be answered with 200; what it says or writes is not empty."""
+    words = [*words, "--silent", "--show-error", "--fail-with-body", "--noproxy", "*"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, timeout=LONGEST_SECONDS)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    written = [folder / words[number + 1] for number, word in enumerate(words) if word == "-o"]
+    assert all(path.stat().st_size for path in written) if written else json.loads(done.stdout)

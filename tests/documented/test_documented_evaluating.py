@@ -4,6 +4,6 @@ import pytest
 from documented import groups
 
 
-@pytest.mark.parametrize("command", groups.cases("evaluating"))
+@pytest.mark.parametrize("command", groups.cases(groups.of_group("evaluating")))
 def test_command(command, check):
     check(command)

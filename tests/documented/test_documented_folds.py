@@ -4,6 +4,6 @@ import pytest
 from documented import groups
 
 
-@pytest.mark.parametrize("command", groups.cases("folds"))
+@pytest.mark.parametrize("command", groups.cases(groups.of_group("folds")))
 def test_command(command, check):
     check(command)

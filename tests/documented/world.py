@@ -1,4 +1,4 @@
-"""Tiny stand-ins for the files that documented commands name, and what makes commands short.
+"""Tiny stand-ins for the files that documented commands name.
 
 Every command runs in a folder of its own with all stand-ins, but those that it is to write itself.
 A new command needs nothing here where it names files that there are.
@@ -7,20 +7,23 @@ A new command needs nothing here where it names files that there are.
 import csv
 import json
 import pathlib
-import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 
 import cv2
 import dataset_tree
+import h5py
 import numpy as np
 import polars as pl
+import safetensors.numpy
+from documented import shortening
 from documented.commands import ROOT, Command
+from documented.shortening import DATASETS, ONE_STAGE, RUNS, STUDENT
 from packing import zstd
 
 GOLDEN = ROOT / "tests" / "golden"
-KERAS = GOLDEN / "keras_h5" / "full_model.h5"
-GOOGLE = GOLDEN / "google_original" / "checkpoint.npz"
+_SECOND_BLOCK = "encoderblock_1"
 WEIGHTS = ".cache/vit_sentiment/weights"
 RELEASED = (
     *("ViT_L16", "ViT_L32", "ViT_B16", "ViT_B32", "bal_T4SA2.0", "bal_flat_T4SA2.0"),
@@ -36,56 +39,11 @@ TEXTS = (
     "I love this wonderful happy day with my great friends at number {}",
 )
 TWEETS = 120
+FEW = 30
+"""Photos in `photos`, which are as many as can be split, but for `predict`."""
 _MANY_PHOTOS = ("CRAWL", "PHOTOS", "photos", "MVSA_Single", "crawling_backup")
 STREAM = "stream.jsonl.gz"
 """Its photos are on a server, so that each command that names it gets one of its own."""
-
-_STEPS = "--config.stages[{0}].{1}".format
-_LENGTH = ("epochs=0", "steps=2", "warmup_steps=0")
-_ONE_STAGE = ["--config.data.num_threads=1", *(_STEPS(0, field) for field in _LENGTH)]
-_TWO_STAGES = [*_ONE_STAGE, *(_STEPS(1, field) for field in _LENGTH)]
-_STUDENT = "--config.model.{}={}".format
-_SMALL = [_STUDENT("hidden_size", 16), _STUDENT("num_layers", 1), _STUDENT("mlp_size", 32)]
-_SIZES = {"hidden_size": 48, "num_layers": 2, "num_heads": 4, "mlp_size": 96, "patch_size": 8}
-_LIKE_GOLDEN = [_STUDENT(k, v) for k, v in _SIZES.items()]
-_LIKE_GOLDEN.append("--config.model.image_size=(32, 32)")
-_TABLE = ["--config.teacher.name=table", "--config.teacher.table=teacher.csv"]
-"""No stand-in of RoBERTa is as sure of anything as these presets want it."""
-
-SHORTER: tuple[tuple[str, list[str]], ...] = (
-    (r"vit_sentiment\.(train|sweep) .*(demo\.py|tweets\.py:small)", [*_SMALL, *_ONE_STAGE]),
-    (r"vit_sentiment\.(train|sweep) .*(tweets\.py |t4sa\.py)", [*_LIKE_GOLDEN, *_TWO_STAGES]),
-    (r"vit_sentiment\.(train|sweep) .*", ["--config.data.batch_size=16"]),
-    (r"vit_sentiment\.sweep (?!.*--shard)", ["--shard=0/4"]),
-    (r"vit_sentiment\.cross_validate ", ["--epochs=1"]),
-    (r"vit_sentiment\.distill .*:(bal|merged) ", _TABLE),
-    (r"vit_sentiment\.distill .*--teacher=roberta", ["--teacher_model=ROBERTA"]),
-    (r"vit_sentiment\.probe ", ["--draws=2"]),
-    (r"vit_sentiment\.demo ", ["--count=200", f"--config={ROOT / 'tests' / 'tiny_config.py'}"]),
-    (r"vit_sentiment\.demo .*--seeds", ["--seeds=0,1"]),
-    (r"vit_sentiment\.study noise", ["--seeds=0", "--count=100", *_SMALL, *_ONE_STAGE]),
-    (r"vit_sentiment\.study noise(?!.*--methods)", ["--noises=uniform", "--methods=soft"]),
-    (r"vit_sentiment\.bench distill .*", ["--scale=0.001"]),
-)
-"""What is put behind a command that matches: smaller models, fewer steps and tweets."""
-
-
-def shortened(command: Command) -> list[str]:
-    """The words behind `python`, with what makes the command short."""
-    more = [words for pattern, words in SHORTER if re.search(pattern, command.text)]
-    return [*command.words[1:], *(word for words in more for word in words)]
-
-
-def written(command: Command) -> list[str]:
-    """Paths that a command says it writes."""
-    flags = ["out", "json", "csv", "html"]
-    if command.module in ("vit_sentiment.train", "vit_sentiment.sweep"):
-        flags.append("workdir")
-    named = re.compile(rf"--(?:{'|'.join(flags)})=(.+)")
-    found = [match[1] for word in command.words if (match := named.fullmatch(word))]
-    if command.module == "checkpoints.convert":
-        found.append([word for word in command.words if not word.startswith("-")][-1])
-    return found
 
 
 def hidden(command: Command) -> list[str]:
@@ -93,9 +51,11 @@ def hidden(command: Command) -> list[str]:
     name."""
     photos = [name for name in _MANY_PHOTOS if name not in command.text]
     builds = ["runs/data"] if command.module == "input_pipeline.build" else []
+    if command.module == "vit_sentiment.predict":
+        photos += [f"photos/{path}" for _, _, path in tweets(FEW)[5:]]
     # A folder of datasets stands for the only one in it.
     second = [] if "merge" in command.text else ["runs/data/labelled_images/merge"]
-    return [*written(command), *builds, *second, *photos]
+    return [*shortening.written(command), *builds, *second, *photos]
 
 
 def build(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None:
@@ -111,24 +71,48 @@ def build(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None
 
 def _weights(folder: pathlib.Path) -> None:
     cache = folder / WEIGHTS
-    copies = {KERAS: [cache / "t4sa" / f"{name}.h5" for name in RELEASED]}
-    copies[KERAS] += [folder / f"{name}.h5" for name in ("boosted_model", "boosted", "ViT_B32")]
-    copies[KERAS].append(folder / "dataset/benchmark/FI/models/model_1.h5")
-    with np.load(GOOGLE) as file:
-        arrays = {name: value for name, value in file.items() if "pre_logits" not in name}
-    fine_tuned = folder / WEIGHTS / f"{PRETRAINED[0]}.npz"
+    keras, google, fine_tuned = (
+        folder / name for name in ("ViT_B32.h5", "ViT-B_32.npz", f"{WEIGHTS}/{PRETRAINED[0]}.npz")
+    )
+    _keras(keras)
     fine_tuned.parent.mkdir(parents=True)
-    np.savez(fine_tuned, **arrays)
+    with np.load(GOLDEN / "google_original/checkpoint.npz") as file:
+        arrays = {name: value for name, value in file.items() if _SECOND_BLOCK not in name}
+    np.savez(google, **arrays)
+    np.savez(fine_tuned, **{k: v for k, v in arrays.items() if "pre_logits" not in k})
+    copies = {keras: [cache / "t4sa" / f"{name}.h5" for name in RELEASED]}
+    copies[keras] += [folder / f"{name}.h5" for name in ("boosted_model", "boosted", "my")]
+    copies[keras].append(folder / "dataset/benchmark/FI/models/model_1.h5")
     copies[fine_tuned] = [cache / f"{name}.npz" for name in PRETRAINED[1:]]
-    copies[GOOGLE] = [cache / "imagenet21k/ViT-B_32.npz", folder / "ViT-B_32.npz", folder / "FILE"]
+    copies[google] = [cache / "imagenet21k/ViT-B_32.npz", folder / "FILE"]
     for source, targets in copies.items():
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    shutil.copytree(GOLDEN / "siglip_hf", folder / "FOLDER")
+    _siglip(folder / "FOLDER")
     shutil.copytree(GOLDEN / "roberta", folder / "ROBERTA")
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3))
     np.save(folder / "images.npy", images.astype(np.float32))
+
+
+def _keras(path: pathlib.Path) -> None:
+    """The golden model without its second block."""
+    shutil.copy(GOLDEN / "keras_h5/full_model.h5", path)
+    with h5py.File(path, "r+") as file:
+        backbone = file["model_weights/vit-b16"]
+        names = [name for name in backbone.attrs["weight_names"] if _SECOND_BLOCK not in name]
+        backbone.attrs["weight_names"] = names
+        del backbone[f"Transformer/{_SECOND_BLOCK}"]
+
+
+def _siglip(folder: pathlib.Path) -> None:
+    """The golden model without its second block."""
+    shutil.copytree(GOLDEN / "siglip_hf", folder, ignore=shutil.ignore_patterns("full"))
+    arrays = safetensors.numpy.load_file(folder / "model.safetensors")
+    arrays = {name: value for name, value in arrays.items() if ".layers.1." not in name}
+    safetensors.numpy.save_file(arrays, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
 
 
 def _predictions(folder: pathlib.Path, lists: dict[str, dataset_tree.Rows]) -> None:
@@ -169,6 +153,16 @@ def _photos(folder: pathlib.Path) -> None:
             file = folder / place / f"faces/{number}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(photo(1000 + number))
+    for number, name in enumerate(("photo", "other", "a", "b")):
+        (folder / f"{name}.jpg").write_bytes(photo(2000 + number))
+    (folder / "more/deep").mkdir(parents=True)
+    for name in ("one.png", "deep/two.png"):
+        cv2.imwrite(str(folder / "more" / name), np.full((32, 32, 3), 99, np.uint8))
+    (folder / "photos.txt").write_text("photo.jpg\nother.jpg\nmore/one.png\n")
+    pl.DataFrame({"file": ["faces/0.jpg", "faces/1.jpg"]}).write_parquet(folder / "photos.parquet")
+    peer = folder / "PEER/bin/python"
+    peer.parent.mkdir(parents=True)
+    peer.symlink_to(sys.executable)
     lists = {"photos": range(30), "train": range(18), "val": range(18, 24), "test": range(24, 30)}
     lists |= {"merge_train": range(20), "merge_val": range(20, 30)}
     for name, numbers in lists.items():
@@ -195,11 +189,12 @@ def stream(url: Callable[[str], str]) -> bytes:
 def _tweets(folder: pathlib.Path) -> None:
     crawl, rows = folder / "CRAWL", tweets()
     for number, (_, _, path) in enumerate(rows):
-        for place in ("CRAWL/images", "photos", "PHOTOS"):
-            # As the list of the crawl names it, and where `distill` looks for a URL's.
-            for file in (folder / place / path, folder / place / path[:5] / path):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(photo(number))
+        # As the list of the crawl names it, and where `distill` looks for a URL's.
+        paths = path, f"{path[:5]}/{path}"
+        files = [f"{place}/{p}" for place in ("CRAWL/images", "PHOTOS") for p in paths]
+        for file in [*files, f"photos/{path}"][: None if number < FEW else -1]:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(photo(number))
     _table(crawl / "raw_tweets_text.csv", [("id", "text"), *((i, text) for i, text, _ in rows)])
     _table(crawl / "all_imgs.csv", [("id_tweet", "path"), *((i, path) for i, _, path in rows)])
     probs = [
@@ -210,7 +205,7 @@ def _tweets(folder: pathlib.Path) -> None:
     human = [(path, number % 3) for number, (_, _, path) in enumerate(rows)]
     _table(crawl / "human_labels.csv", [("path", "image_label"), *human])
     columns = {"id": "post", "text": "caption", "path": "files"}
-    table = pl.DataFrame(rows, schema=list(columns.values()), orient="row")
+    table = pl.DataFrame(rows[:FEW], schema=list(columns.values()), orient="row")
     table.with_columns(language=pl.lit("en")).write_parquet(folder / "posts.parquet")
     lines = stream(lambda path: f"https://pbs.example/{path}")
     (crawl / "2022-04.jsonl.zst").write_bytes(zstd(lines))
@@ -246,13 +241,16 @@ def _runs(folder: pathlib.Path, python: Callable[[Sequence[str]], None]) -> None
     python([*build, "--builder=mvsa_single", "--release=MVSA_Single"])
     python([*build, "--split=train=train.csv", "--split=validation=val.csv"])
     config = ["--config=configs/demo.py", "--config.data.train=runs/data/tweets"]
-    sizes = [*_SMALL, *_ONE_STAGE, "--config.data.batch_size=16"]
-    python(["-m", "vit_sentiment.train", *config, *sizes, "--workdir=runs/seeds", "--seeds=0,1,2"])
-    for name in ("demo/train", "small", "b32", "tweets", "bal"):
+    sizes = [*STUDENT, *ONE_STAGE, "--config.stages[0].steps=40", "--config.data.batch_size=16"]
+    python(["-m", "vit_sentiment.train", *config, *sizes, "--workdir=runs/seeds", "--seeds=0,1"])
+    calibrate = ["-m", "vit_sentiment.calibrate", f"--workdir={run.relative_to(folder)}"]
+    python([*calibrate, "--data=runs/data/tweets"])
+    for name in RUNS:
         shutil.copytree(run, folder / "runs" / name)
     for suffix in (".npz", ".json"):
         shutil.copy(run / f"best{suffix}", folder / f"model{suffix}")
-    shutil.copytree(data / "tweets", folder / "runs/demo/data/distilled")
+    for name in DATASETS[1:]:
+        shutil.copytree(data / "tweets", folder / "runs" / name)
     for name in ("merged", "bal", "merged_by_tweet", "b_t4sa_1_0_upd_filt"):
         shutil.copytree(data / "tweets", data / "t4sa" / name)
     shutil.copytree(data / "tweets", data / "labelled_images/merge")

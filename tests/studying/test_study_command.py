@@ -22,17 +22,17 @@ SMALL = (
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # They take longer than such runs.
 
 
-def test_two_methods_from_the_drawing_to_the_table(run, tmp_path):
+def test_methods_from_the_drawing_to_the_table(run, tmp_path):
     done = run(
         "vit_sentiment.study", "noise", f"--out={tmp_path}", "--count=200", "--seeds=0",
-        "--noises=real", "--methods=gce", *SMALL,
+        "--noises=real", "--methods=forward,gce", *SMALL,
         env=tiny.ENV | QUICK,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "--confusion=.59/.33/.08,.22/.49/.29,.10/.39/.51" in done.stderr
     assert "One seed: the order of the rows may be luck." in done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("real ")]
-    assert [row[1] for row in rows] == ["hard", "gce", "teacher", "majority"]
+    assert [row[1] for row in rows] == ["hard", "forward", "gce", "teacher", "majority"]
     assert all(0 < float(row[2]) < 1 for row in rows)
     assert "resume with" not in done.stdout
     assert done.stdout.splitlines()[-1] == f"report: {tmp_path / 'noise.html'}"
