@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import gzip
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -18,6 +19,9 @@ from documented import exceptions, shortening, world
 from documented.commands import ROOT, Command
 from loopback import Reply
 
+# Compiles five times as fast; later versions do not know it and would refuse to start.
+_OLD_XLA = tuple(map(int, importlib.metadata.version("jaxlib").split(".")[:2])) < (0, 11)
+QUICK_XLA = "--xla_cpu_use_fusion_emitters=false" if _OLD_XLA else ""
 ZYGOTE = pathlib.Path(__file__).with_name("zygote.py")
 LONGEST_SECONDS = 60
 """Of a request."""
@@ -35,7 +39,7 @@ class Python:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",  # Compiles five times as fast.
+            "XLA_FLAGS": QUICK_XLA,
             **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS")},
             "POLARS_MAX_THREADS": "1",
             "no_proxy": "127.0.0.1,localhost",
