@@ -4,6 +4,7 @@ import base64
 import contextlib
 import dataclasses
 import os
+import pathlib
 import re
 import shutil
 
@@ -174,3 +175,33 @@ def named(page):
             found.append((node["role"]["value"], node.get("name", {}).get("value", "")))
         left += [by_id[child] for child in reversed(node["childIds"])]
     return found
+
+
+SHARE = 5.1e-4
+"""Half of the last digit that is shown, and what float32 sums differ by."""
+
+
+def judged(page, number):
+    """The cards, when so many are there and none waits."""
+    from playwright.sync_api import expect
+
+    cards = page.locator(".card")
+    expect(cards).to_have_count(number)
+    expect(page.locator(".waiting")).to_have_count(0)
+    return cards
+
+
+def until(page, holds):
+    """Waits for what only this process sees."""
+    for _ in range(1000):
+        if holds():
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError("waited in vain")
+
+
+def saved(page):
+    """Name and bytes of the file that "Save as CSV" gives."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as CSV").click()
+    return download.value.suggested_filename, pathlib.Path(download.value.path()).read_bytes()
