@@ -4,9 +4,8 @@ import pathlib
 import re
 
 import tiny
-from absl.testing import flagsaver
-
-from vit_sentiment import demo
+import verbs
+from absl import flags
 
 NUMBER = r"(0\.\d{3}|1\.000)"
 
@@ -38,9 +37,10 @@ def test_several_seeds_and_the_control(monkeypatch, capsys):
         teacher = {"accuracy": 0.8}
         return {"teacher": teacher, "model": {"accuracy": accuracy, "majority": 0.35}}, out
 
+    demo = verbs.load("vit_sentiment.demo")
     monkeypatch.setattr(demo, "_student", student)
-    with flagsaver.flagsaver():
-        demo.flags.FLAGS(["demo", "--out=runs/demo-seeds", "--seeds=0,1,2"])
+    with verbs.flags_of("vit_sentiment.demo"):
+        flags.FLAGS(["demo", "--out=runs/demo-seeds", "--seeds=0,1,2"])
         demo.main()
     assert capsys.readouterr().out.splitlines() == [
         *(f"seed {n}: teacher=0.800 student=0.9{n}0 majority=0.350" for n in range(3)),

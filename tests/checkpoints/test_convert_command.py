@@ -1,16 +1,15 @@
 """The command `convert`: every format to every other, with a proof, or not at all."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
+import verbs
 
-from checkpoints import convert as verb
 from checkpoints import google_npz
 from vit_sentiment.inference.model import load
 from vit_sentiment.models.calibration import Calibration
-from vit_sentiment.runtime import startup
 
 CALIBRATION = Calibration(
     temperature=2.0, prior=(0.2, 0.3, 0.5), rows=9, data="d", split="s", label="l",
@@ -19,16 +18,8 @@ CALIBRATION = Calibration(
 
 
 @pytest.fixture
-def convert(monkeypatch):
-    """Runs the verb in this process, since each start of jax takes seconds; its exit code."""
-
-    def start(*args):
-        monkeypatch.setattr("sys.argv", ["checkpoints/convert.py", *map(str, args)])
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-            startup.run(verb.main, verb.__doc__, arguments=("IN", "OUT"))
-        return exit_.value.code
-
-    return start
+def convert():
+    return functools.partial(verbs.run, "checkpoints.convert", arguments=("IN", "OUT"))
 
 
 def test_a_user_converts_a_fold_and_inspects_it(run, golden, tmp_path):

@@ -1,21 +1,14 @@
 import numpy as np
 import pytest
-from absl.testing import flagsaver
-
-from checkpoints import inspect as verb
-from vit_sentiment.runtime import startup
+import verbs
 
 
 def inspect(run, *args):
     return run("checkpoints.inspect", *args)
 
 
-def start(monkeypatch, *args):
-    """Runs the verb in this process, since each start of jax takes seconds; its exit code."""
-    monkeypatch.setattr("sys.argv", ["checkpoints/inspect.py", *map(str, args)])
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-        startup.run(verb.main, verb.__doc__, arguments=("FILE",))
-    return exit_.value.code
+def start(*args):
+    return verbs.run("checkpoints.inspect", *args, arguments=("FILE",))
 
 
 def assert_one_error(done, *parts):
@@ -56,11 +49,11 @@ def test_forward_gives_googles_outputs(run, google, tmp_path):
             np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=0)
 
 
-def test_forward_resizes_positions_to_the_images(google, tmp_path, monkeypatch, capsys):
+def test_forward_resizes_positions_to_the_images(google, tmp_path, capsys):
     path, expected = google
     np.save(tmp_path / "images.npy", expected["images_resized"])
     out = tmp_path / "outputs.npz"
-    code = start(monkeypatch, path, f"--forward={tmp_path / 'images.npy'}", f"--out={out}")
+    code = start(path, f"--forward={tmp_path / 'images.npy'}", f"--out={out}")
     assert code == 0
     assert "positions resized" in capsys.readouterr().err
     with np.load(out) as found:
@@ -68,19 +61,19 @@ def test_forward_resizes_positions_to_the_images(google, tmp_path, monkeypatch, 
         np.testing.assert_allclose(found["features"], features, atol=1e-5, rtol=0)
 
 
-def test_forward_takes_more_images_than_it_runs_at_a_time(golden, tmp_path, monkeypatch):
+def test_forward_takes_more_images_than_it_runs_at_a_time(golden, tmp_path):
     path = golden / "google_original/checkpoint.npz"
     with np.load(golden / "google_original/expected.npz") as file:
         expected = dict(file)
     np.save(tmp_path / "images.npy", np.tile(expected["images"], (9, 1, 1, 1))[:35])
     out = tmp_path / "outputs.npz"
-    assert start(monkeypatch, path, f"--forward={tmp_path / 'images.npy'}", f"--out={out}") == 0
+    assert start(path, f"--forward={tmp_path / 'images.npy'}", f"--out={out}") == 0
     with np.load(out) as found:
         logits = np.tile(expected["logits"], (9, 1))[:35]
         np.testing.assert_allclose(found["logits"], logits, atol=1e-5, rtol=0)
 
 
-def test_forward_needs_the_gelu_where_the_file_cannot_tell(run, golden, tmp_path, monkeypatch):
+def test_forward_needs_the_gelu_where_the_file_cannot_tell(run, golden, tmp_path):
     """The golden training's first loss, before any update, tells the right GELU."""
     path = golden / "keras_train/initial.npz"
     images, out = tmp_path / "images.npy", tmp_path / "outputs.npz"
@@ -91,7 +84,7 @@ def test_forward_needs_the_gelu_where_the_file_cannot_tell(run, golden, tmp_path
     command = [path, f"--forward={images}", f"--out={out}"]
     assert_one_error(inspect(run, *command), str(path), "pass --gelu")
     assert not out.exists()
-    assert start(monkeypatch, *command, "--gelu=exact") == 0
+    assert start(*command, "--gelu=exact") == 0
     with np.load(out) as file:
         logits = file["logits"].astype(np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -116,13 +109,13 @@ def write_images(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "objects", "uint8", "two axes", "size"])
-def test_images_that_cannot_be_used_are_told_in_a_line(golden, tmp_path, kind, monkeypatch, capsys):
+def test_images_that_cannot_be_used_are_told_in_a_line(golden, tmp_path, kind, capsys):
     path = write_images(tmp_path, kind)
     args = [
         str(golden / "google_original/checkpoint.npz"),
         f"--forward={path}", f"--out={tmp_path / 'outputs.npz'}",
     ]  # fmt: skip
-    code = start(monkeypatch, *args)
+    code = start(*args)
     error = capsys.readouterr().err
     assert code == 1
     assert error.startswith("error: ")
@@ -140,8 +133,8 @@ def test_images_that_cannot_be_used_are_told_in_a_line(golden, tmp_path, kind, m
         (["."], "model.json"),
     ],
 )
-def test_wrong_arguments_are_told_in_a_line(monkeypatch, capsys, args, part):
-    assert start(monkeypatch, *args) == 1
+def test_wrong_arguments_are_told_in_a_line(capsys, args, part):
+    assert start(*args) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert part in error

@@ -2,26 +2,22 @@ import hashlib
 import json
 
 import pytest
-from absl.testing import flagsaver
+import verbs
 from loopback import Reply
 
 from checkpoints import published, releases
-from checkpoints import zoo as verb
-from vit_sentiment.runtime import startup
 
 H5 = b"\x89HDF\r\n\x1a\n" + bytes(100)
 
 
 @pytest.fixture
-def zoo(monkeypatch, capsys):
+def zoo(capsys):
     """A function that runs the verb in this process: exit code, standard output, standard error."""
 
     def run_zoo(*args):
-        monkeypatch.setattr("sys.argv", ["checkpoints/zoo.py", *map(str, args)])
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-            startup.run(verb.main, verb.__doc__, arguments=("NAME...",))
+        code = verbs.run("checkpoints.zoo", *args, arguments=("NAME...",))
         captured = capsys.readouterr()
-        return exit_.value.code, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return run_zoo
 

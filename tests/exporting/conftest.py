@@ -1,22 +1,16 @@
 """The verb `export` in this process, and what it gets: tiny models and photos."""
 
+import functools
+
 import described
 import numpy as np
 import polars as pl
 import pytest
-from absl import flags
-from absl.testing import flagsaver
+import verbs
 from PIL import Image
 
 from checkpoints import google_npz
-from vit_sentiment import export as verb
 from vit_sentiment.exporting import samples
-from vit_sentiment.runtime import startup
-
-# Flags are the process's. Those that only this verb requires must not fail the tests of others.
-REQUIRED = {flag: flag.validators for flag in (flags.FLAGS[n] for n in ("model", "format", "out"))}
-for _flag in REQUIRED:
-    _flag.validators = []
 
 
 @pytest.fixture
@@ -49,18 +43,8 @@ def write(tmp_path):
 
 @pytest.fixture(scope="session")
 def export():
-    """Runs the verb in this process, since each start of jax takes seconds; its exit code."""
-
-    def start(*args):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("sys.argv", ["vit_sentiment/export.py", *map(str, args)])
-            for flag, validators in REQUIRED.items():
-                patch.setattr(flag, "validators", validators)
-            with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-                startup.run(verb.main, verb.__doc__)
-        return exit_.value.code
-
-    return start
+    """Runs the verb in this process; its exit code."""
+    return functools.partial(verbs.run, "vit_sentiment.export")
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import pytest
 import tiny
+import verbs
 from PIL import Image
 
 from checkpoints import google_npz
-from vit_sentiment import export as verb
 from vit_sentiment.exporting import checking, onnx_file, samples, stablehlo
 from vit_sentiment.inference.model import load
 
@@ -134,7 +134,7 @@ def test_what_computes_something_else_is_not_kept(
         return original(*args)
 
     monkeypatch.setattr(module, name, other)
-    out = tmp_path / ("out" + verb.SUFFIXES.get(kind, ""))
+    out = tmp_path / ("out" + verbs.load("vit_sentiment.export").SUFFIXES.get(kind, ""))
     words = ["--int8"] if kind == "onnx" else []
     assert export(f"--model={source}", f"--format={kind}", f"--out={out}", *words) == 1
     captured = capsys.readouterr()

@@ -4,14 +4,12 @@ import json
 import shutil
 
 import pytest
+import verbs
 import yaml
-from absl.testing import flagsaver
 
-from checkpoints import convert as convert_verb
 from checkpoints import google_npz
 from vit_sentiment.evaluating import on_data
 from vit_sentiment.inference.model import load
-from vit_sentiment.runtime import startup
 from vit_sentiment.training import model_card, run_facts
 
 
@@ -75,12 +73,9 @@ def test_figures_of_other_weights_are_not_on_it(workdir, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["", "best.npz"])
-def test_a_converted_run_has_the_same_card(workdir, tmp_path, monkeypatch, source):
-    argv = ["convert.py", str(workdir / source), str(tmp_path / "out"), "--license=cc-by-4.0"]
-    monkeypatch.setattr("sys.argv", argv)
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
-        startup.run(convert_verb.main, convert_verb.__doc__, arguments=("IN", "OUT"))
-    assert exit_.value.code == 0
+def test_a_converted_run_has_the_same_card(workdir, tmp_path, source):
+    words = (workdir / source, tmp_path / "out", "--license=cc-by-4.0")
+    assert verbs.run("checkpoints.convert", *words, arguments=("IN", "OUT")) == 0
     text = (tmp_path / "out" / "README.md").read_text()
     own = (workdir / "MODEL_CARD.md").read_text()
     facts = head(text)

@@ -152,10 +152,12 @@ def _train_group(runs: Runs, pairs: Sequence[tuple[Job, Setup]], should_stop: Sh
         if len(groups) > 1:
             say("the runs stopped at different steps: they go on one after another")
         complete = all(_advance(runs, group, should_stop) for group in groups)
+    trained = {run.job.workdir for run in rest}
     for job, setup in pairs:
         if complete:
             _export_best(job)
-        if jax.process_index() == 0:
+        is_new = job.workdir in trained or not (job.workdir / train_report.REPORT_FILE).exists()
+        if is_new and jax.process_index() == 0:
             page = train_report.write(job.workdir, setup.total, complete)
             model_card.write(job.workdir)
             say(f"report: {page}")
